@@ -1,0 +1,197 @@
+"""The command `deltaform`: its arguments, its messages and its exit status.
+
+Products go to standard output or to -o, talk to standard error. Exit status: 0 fine, 1 the answer is no (a
+check failed), 2 wrong use, 130 interrupted, 141 the reader of a pipe went away. What a command does is in
+codegen.commands, imported only when one runs, so that --help need not wait for SymPy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+FINE, NO, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+
+ABOUT = """\
+Derives every gradient of a neural network step by step, checks each step, writes the derivation as LaTeX,
+generates the NumPy code that computes it, and trains with that code.
+
+NET is a network, in quotes:  INPUTS -> UNITS [ACTIVATION] -> ... ; LOSS
+  "784 -> 128 relu -> 10 softmax; cross_entropy"
+  "n_0 -> n_1 g(z) -> n_2; half_squared_error"    open sizes, and an activation known only by its name
+"""
+
+EXAMPLES = """\
+examples:
+  deltaform derive   "784 -> 128 relu -> 10 softmax; cross_entropy" -o page.tex
+  deltaform generate "784 -> 128 relu -> 10 softmax; cross_entropy" -o digits_mlp.py
+  deltaform train    "64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --plot loss.png
+  deltaform verify   "3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"
+  deltaform demo
+
+exit status: 0 fine, 1 a check failed, 2 wrong use, 130 interrupted
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command with these arguments, by default those of the process; returns the exit status."""
+    try:
+        arguments = _parser().parse_args(argv)
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return INTERRUPTED
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from codegen.commands import COMMANDS
+
+    from symbolic.errors import DeltaformError, DeltaformWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", DeltaformWarning)
+        warnings.showwarning = _show_warning
+        try:
+            status = COMMANDS[arguments.command](arguments)
+            sys.stdout.flush()
+            return status
+        except DeltaformError as error:
+            say(str(error))
+            return WRONG_USE
+        except BrokenPipeError:
+            # Python flushes standard output once more at exit, which would fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return BROKEN_PIPE
+        except OSError as error:
+            say(f"{error.filename or 'input or output'}: {error.strerror or error}")
+            return WRONG_USE
+
+
+def say(message: str) -> None:
+    """One message to whoever runs the command, on standard error."""
+    print(f"deltaform: {message}", file=sys.stderr, flush=True)
+
+
+def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
+    say(f"warning: {message}")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        say(f"{message}; see {self.prog} --help")
+        raise SystemExit(WRONG_USE)
+
+
+def _parser() -> _Parser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="deltaform", description=ABOUT, epilog=EXAMPLES, formatter_class=layout)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+
+    def command(name: str, what: str, example: str) -> argparse.ArgumentParser:
+        about = what[0].upper() + what[1:] + "."
+        epilog = f"example:\n  deltaform {name} {example}"
+        return commands.add_parser(name, help=what, description=about, epilog=epilog, formatter_class=layout)
+
+    network = {"metavar": "NET", "help": 'in quotes, such as "784 -> 128 relu -> 10 softmax; cross_entropy"'}
+    force: dict[str, Any] = {"action": "store_true", "help": "replace files that exist"}
+
+    derive = command(
+        "derive",
+        "write the derivation of every gradient as a LaTeX page",
+        '"3 -> 4 tanh -> 2; half_squared_error" --form component --detail rule -o page.tex',
+    )
+    derive.add_argument("network", **network)
+    derive.add_argument(
+        "--form", choices=("matrix", "component"), default="matrix", help="notation (default: matrix)"
+    )
+    derive.add_argument(
+        "--detail",
+        choices=("result", "layer", "rule"),
+        default="layer",
+        help="results only, the steps of each layer, or every rule (default: layer)",
+    )
+    derive.add_argument(
+        "--examples",
+        choices=("one", "mean", "sum"),
+        default="mean",
+        help="the loss of one example, or its mean or sum over N examples (default: mean)",
+    )
+    derive.add_argument("-o", dest="output", metavar="FILE.tex", help="write here, not to standard output")
+    derive.add_argument("--force", **force)
+
+    generate = command(
+        "generate",
+        "write a NumPy module that computes the network, its loss and its gradients",
+        '"64 -> 32 relu -> 10 softmax; cross_entropy" -o digits_mlp.py',
+    )
+    generate.add_argument("network", **network)
+    generate.add_argument("-o", dest="output", metavar="FILE.py", help="write here, not to standard output")
+    generate.add_argument("--dtype", choices=("float32", "float64"), help="all that it takes (default: both)")
+    generate.add_argument("--force", **force)
+
+    train = command(
+        "train",
+        "train the network and measure it on a fifth of the examples, held out",
+        '"64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --save weights.npz',
+    )
+    train.add_argument("network", **network)
+    train.add_argument(
+        "--data",
+        required=True,
+        metavar="digits|FILE.npz|FILE.csv",
+        help="scikit-learn's digits; arrays X and Y (or labels y); numbers with the target in the last column(s)",
+    )
+    train.add_argument(
+        "--epochs", type=_whole, default=20, help="in all, a resumed run's included (default: 20)"
+    )
+    train.add_argument("--batch-size", type=_whole, help="examples a step (default: 32)")
+    train.add_argument(
+        "--learning-rate", type=_number, help="(default: 0.1 for sgd, 0.02 for momentum, 0.005 for adam)"
+    )
+    train.add_argument("--optimizer", help="sgd, momentum or adam (default: sgd)")
+    train.add_argument("--seed", type=_whole, help="of start values, order and held-out fifth (default: 0)")
+    train.add_argument("--dtype", choices=("float32", "float64"), help="of all arithmetic (default: float64)")
+    train.add_argument("--plot", metavar="loss.png", help="draw the loss curve (.png, .pdf or .svg)")
+    train.add_argument("--save", metavar="weights.npz", help="save the run when it ends or is interrupted")
+    train.add_argument("--resume", metavar="weights.npz", help="go on with a saved run and its settings")
+    train.add_argument("--force", **force)
+
+    verify = command(
+        "verify",
+        "check each step of the derivation by numbers, then the generated code (exit status 1 if one is wrong)",
+        '"3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"',
+    )
+    verify.add_argument("network", **network)
+
+    demo = command(
+        "demo",
+        "derive, verify, write and generate a network, and train it on handwritten digits",
+        "--out out",
+    )
+    demo.add_argument("--out", default="out", metavar="DIR", help="folder for its files (default: out)")
+    return parser
+
+
+def _whole(text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a whole number, not {text!r}") from None
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"must be a number, not {text!r}") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""lambdify: a derivation as Python functions, made from the very text that `write_module` would write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from codegen.safety import check_source
+from codegen.source import module_source
+from symbolic.derivation import Derivation
+from symbolic.errors import DataError
+
+Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The functions of one derivation. Their arguments are those of the generated module; see `source`.
+
+    forward:            (params, X) -> the output.
+    loss:               (params, X, Y) -> the objective, a float.
+    loss_and_gradients: (params, X, Y) -> the objective and a dict of gradients with the keys of params.
+    source:             the text of the module.
+    unchecked:          the same three without entry checks, by name; they also take complex params, for a complex step.
+    """
+
+    forward: Callable[..., np.ndarray]
+    loss: Callable[..., float]
+    loss_and_gradients: Callable[..., tuple[float, Arrays]]
+    source: str
+    unchecked: dict[str, Callable[..., Any]]
+
+
+def lambdify(derivation: Derivation, *, dtype: str | None = None) -> Functions:
+    """Functions that compute what was derived.
+
+    Raises:
+        LoweringError: an equation without NumPy form, such as one with an undefined function.
+        UsageError: a dtype other than None, "float32" or "float64".
+        ImportError: the program needs erf and scipy is not installed.
+
+    The functions raise DataError for arrays that do not fit.
+    """
+    return functions_of(module_source(derivation, dtype=dtype))
+
+
+def functions_of(source: str) -> Functions:
+    """The functions of generated source.
+
+    Raises:
+        LoweringError: the source contains anything that generated modules do not.
+    """
+    tree = check_source(source)
+    namespace: dict[str, Any] = {"__name__": "deltaform_functions"}
+    # The one place that executes text: our own, from names of our own table, and past the whitelist just above.
+    exec(compile(tree, "<deltaform>", "exec"), namespace)  # noqa: S102
+    # The module's own error class would be none of our family.
+    namespace["DataError"] = DataError
+    names = ("forward", "loss", "loss_and_gradients")
+    return Functions(*(namespace[name] for name in names), source, {name: namespace[f"_{name}"] for name in names})

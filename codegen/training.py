@@ -1,0 +1,440 @@
+"""Training by mini-batches: reproducible from its seed, resumable amid an epoch, interruptible."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from codegen.examples import Examples, Targets, check_examples
+from codegen.functions import lambdify
+from codegen.initialization import DTYPES, checked_dtype, checked_seed, initialize, program_of
+from codegen.optimizers import Arrays, Optimizer, State, optimizer_named
+from codegen.progress import Progress
+from symbolic.backpropagation import derive
+from symbolic.derivation import Derivation
+from symbolic.errors import DeltaformWarning, TrainingError, UsageError
+from symbolic.tensors import Program
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was started with; a resumed run goes on with the same, though its learning rate may be
+    another.
+
+    network:    title of what is trained, for a Network its architecture string.
+    equations:  its sizes and forward equations; they decide what the parameters are and what the gradients.
+    examples:   number of examples to train on.
+    """
+
+    network: str
+    equations: str
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    seed: int
+    dtype: str
+    examples: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What was seen in one epoch.
+
+    number:         from 1.
+    steps:          steps done since the start of the run, this epoch included.
+    train_loss:     mean over the epoch's batches, weighted by their numbers of examples, each before its
+                    update.
+    held_out_loss:  cost of the held-out examples after the epoch; None without held-out examples.
+    accuracy:       fraction of the held-out targets that are hit; None where targets are no classes.
+    seconds:        wall time of the epoch's steps, without the held-out examples.
+    """
+
+    number: int
+    steps: int
+    train_loss: float
+    held_out_loss: float | None
+    accuracy: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        parts = [f"loss {self.train_loss:.4f}"]
+        if self.held_out_loss is not None:
+            parts.append(f"held-out loss {self.held_out_loss:.4f}")
+        if self.accuracy is not None:
+            parts.append(f"held-out accuracy {self.accuracy:.2%}")
+        return ", ".join(parts)
+
+
+@dataclass
+class History:
+    """A run so far: its curve, and all that is needed to go on with it. `codegen.checkpoints` saves and
+    loads it.
+
+    params:       by key, the weights after the last step.
+    state:        what the optimizer remembers.
+    random:       state of the generator that draws the order of the present epoch.
+    sense:        "minimise" or "maximise".
+    step_losses:  cost of each step's batch, before its update; one float a step.
+    epochs:       one record a finished epoch.
+    batches:      steps done of the present epoch; 0 between epochs.
+    seconds:      wall time of all steps.
+    """
+
+    settings: Settings
+    params: Arrays
+    state: State
+    random: dict[str, Any]
+    sense: str = "minimise"
+    step_losses: list[float] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
+    batches: int = 0
+    seconds: float = 0.0
+
+
+class Diverged(TrainingError):
+    """The loss or a weight is no finite number any more. `history.params` are the last weights whose loss
+    was finite.
+    """
+
+    def __init__(self, message: str, history: History) -> None:
+        super().__init__(message)
+        self.history = history
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while training. The step was finished; `history` can be saved and resumed."""
+
+    def __init__(self, history: History) -> None:
+        super().__init__("training was interrupted")
+        self.history = history
+
+
+def train(
+    source: Any,
+    X: NDArray,
+    Y: NDArray,
+    held_out: tuple[NDArray, NDArray] | None = None,
+    *,
+    epochs: int = 20,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    optimizer: str | None = None,
+    seed: int | None = None,
+    dtype: DTypeLike = None,
+    params: Mapping[str, NDArray] | None = None,
+    resume: History | None = None,
+    progress: bool = False,
+    on_epoch: Callable[[Epoch], None] | None = None,
+    functions: Any = None,
+) -> History:
+    """Train a network on the examples (X, Y) and return the run.
+
+    source: a Network, Program or Derivation with numbers for its sizes and an axis of examples. Only a
+        Network says between which values targets lie; of the others it is not checked.
+    X: (N, n_0). Y: (N, n_L), or labels (N,) where the entries of a target are known to sum to 1.
+    held_out: another (X, Y), on which loss and accuracy are measured after each epoch.
+    epochs: how many in all; a resumed run stops where it would have stopped without the break.
+    batch_size: examples a step, 32 if not given. The last batch of an epoch may be smaller; its cost is
+        taken over the examples it has.
+    learning_rate: the optimizer's own if not given; see OPTIMIZERS.
+    optimizer: a name in OPTIMIZERS, "sgd" if not given.
+    seed: of the start values and the order of the examples, 0 if not given. The order of each epoch is the
+        next permutation drawn from numpy.random.default_rng(seed). The same seed on the same machine gives
+        the same run to the last bit.
+    dtype: of all arithmetic, float32 or float64; that of `params` if those are given, else float64.
+    params: start values, by default `initialize(source, seed, dtype)`. They are not changed.
+    resume: a run to go on with. It keeps its settings; only the learning rate may be given anew.
+    progress: show it on standard error: a bar where tqdm is installed and it is a terminal, else a line an
+        epoch.
+    on_epoch: called with each finished Epoch.
+    functions: what computes `forward`, `loss` and `loss_and_gradients`, such as a generated module that was
+        imported; by default `lambdify` of the derivation.
+
+    Raises:
+        DataError, UsageError: an argument that does not fit; says which, and the rule.
+        TrainingError: the run cannot start, or `resume` is of another network, dtype or number of examples.
+        Diverged: the loss or a weight became NaN or infinite. Names the step; carries the last good
+            weights.
+        Interrupted: Ctrl-C. The step was finished; carries the run so far.
+    """
+    program = program_of(source)
+    if program.example is None:
+        raise TrainingError(
+            "training needs a cost over many examples, but this network is for one; leave out examples=None"
+        )
+    given = {"batch size": batch_size, "optimizer": optimizer, "seed": seed, "dtype": dtype}
+    targets = Targets.of(source)
+    examples = check_examples(X, Y, targets, "training data")
+    held = None if held_out is None else check_examples(*held_out, targets, "held-out data")
+    if resume is not None:
+        history = _resumed(resume, program, given, params, learning_rate)
+    else:
+        entry = optimizer_named("sgd" if optimizer is None else optimizer)
+        settings = Settings(
+            network=program.title or "a program without a title",
+            equations=describe(program),
+            optimizer=entry.name,
+            learning_rate=checked_learning_rate(
+                entry.learning_rate if learning_rate is None else learning_rate
+            ),
+            batch_size=checked_count("batch size", 32 if batch_size is None else batch_size),
+            seed=checked_seed(0 if seed is None else seed),
+            dtype=_dtype(dtype, params).name,
+            examples=len(examples),
+        )
+        if params is None:
+            start = initialize(program, settings.seed, settings.dtype)
+        else:
+            start = {key: np.array(value) for key, value in params.items()}
+        random = np.random.default_rng(settings.seed).bit_generator.state
+        history = History(settings, start, entry.start(start), random, program.sense)
+    settings = history.settings
+    if checked_count("epochs", epochs) <= len(history.epochs):
+        raise UsageError(
+            f"epochs is {epochs}, but the resumed run has done {len(history.epochs)} already; epochs counts "
+            f"all of them, "
+            f"so ask for more, such as {len(history.epochs) + epochs}"
+        )
+    examples = examples.prepared(targets, settings.dtype)
+    held = None if held is None else held.prepared(targets, settings.dtype)
+    if settings.batch_size > len(examples):
+        raise UsageError(
+            f"batch size is {settings.batch_size}, but there are {len(examples)} examples to train on; "
+            f"choose 1 to {len(examples)}"
+        )
+    if settings.examples != len(examples):
+        raise TrainingError(
+            f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the "
+            f"same data"
+        )
+    if functions is None:
+        functions = lambdify(source if isinstance(source, Derivation) else derive(source))
+    run = _Run(functions, history, optimizer_named(settings.optimizer), examples, held, targets)
+    batches = math.ceil(len(examples) / settings.batch_size)
+    with (
+        Progress(epochs, batches, len(history.step_losses), progress) as shown,
+        _pending_interrupt() as interrupted,
+    ):
+        while len(history.epochs) < epochs:
+            for loss in run.epoch():
+                shown.step(loss)
+                if interrupted():
+                    raise Interrupted(history)
+            shown.epoch(history.epochs[-1])
+            if on_epoch is not None:
+                on_epoch(history.epochs[-1])
+    return history
+
+
+class _Run:
+    """The steps of an epoch. `history` is brought up to date after each, so that it can be saved at any
+    time.
+    """
+
+    def __init__(
+        self,
+        functions: Any,
+        history: History,
+        optimizer: Optimizer,
+        examples: Examples,
+        held_out: Examples | None,
+        targets: Targets,
+    ) -> None:
+        self.functions = functions
+        self.history = history
+        self.optimizer = optimizer
+        self.examples = examples
+        self.held_out = held_out
+        self.targets = targets
+        self.good = history.params
+        self.warned = False
+
+    def epoch(self) -> Iterator[float]:
+        """Do what is left of the present epoch, then record it. Yields the loss of each step."""
+        history, size = self.history, self.history.settings.batch_size
+        generator = np.random.default_rng()
+        generator.bit_generator.state = history.random
+        order = generator.permutation(len(self.examples))
+        batches = [order[first : first + size] for first in range(0, len(order), size)]
+        for batch in batches[history.batches :]:
+            started = time.perf_counter()
+            loss = self._step(self.examples.take(batch))
+            history.step_losses.append(loss)
+            history.batches += 1
+            history.seconds += time.perf_counter() - started
+            if history.batches == len(batches):
+                history.random = generator.bit_generator.state
+                history.batches = 0
+                losses = history.step_losses[-len(batches) :]
+                history.epochs.append(
+                    self._record(float(np.average(losses, weights=[len(b) for b in batches])))
+                )
+            yield loss
+
+    def _step(self, batch: Examples) -> float:
+        history = self.history
+        number = len(history.step_losses) + 1
+        where = f"step {number} (epoch {len(history.epochs) + 1})"
+        # What overflows is found below, with the step's number; NumPy's warning would say less.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            loss, gradients = self.functions.loss_and_gradients(history.params, batch.X, batch.Y)
+            if not math.isfinite(loss):
+                history.params = self.good
+                raise Diverged(self._advice(f"{where}: the loss is {loss}"), history)
+            params, state = self.optimizer.step(
+                history.params, gradients, history.state, history.settings.learning_rate, history.sense
+            )
+        if not all(np.isfinite(value).all() for value in params.values()):
+            raise Diverged(self._advice(f"{where}: the update makes a weight infinite or NaN"), history)
+        if not self.warned and not any(gradient.any() for gradient in gradients.values()):
+            self.warned = True
+            warnings.warn(
+                f"{where}: every gradient is exactly zero, so nothing is learnt; dead units (relu) or start "
+                f"values that "
+                f"are all equal or zero do this: try another seed, a smaller learning rate or other start "
+                f"values",
+                DeltaformWarning,
+                stacklevel=4,
+            )
+        self.good = history.params
+        history.params, history.state = params, state
+        return loss
+
+    def _advice(self, what: str) -> str:
+        rate = self.history.settings.learning_rate
+        return (
+            f"{what}; the last good weights are kept. Try a learning rate below {rate:g}, or scale the inputs"
+        )
+
+    def _record(self, train_loss: float) -> Epoch:
+        history, held = self.history, self.held_out
+        held_out_loss, accuracy = None, None
+        if held is not None:
+            held_out_loss = float(self.functions.loss(history.params, held.X, held.Y))
+            if self.targets.are_classes:
+                accuracy = self.targets.accuracy(self.functions.forward(history.params, held.X), held.Y)
+        return Epoch(
+            number=len(history.epochs) + 1,
+            steps=len(history.step_losses),
+            train_loss=train_loss,
+            held_out_loss=held_out_loss,
+            accuracy=accuracy,
+            seconds=history.seconds - sum(epoch.seconds for epoch in history.epochs),
+        )
+
+
+def describe(program: Program) -> str:
+    """Sizes and equations in text: programs with the same text have the same parameters and the same
+    gradients.
+    """
+    sizes = ", ".join(f"{symbol} = {number}" for symbol, number in sorted(program.sizes.items(), key=str))
+    equations = "; ".join(f"{equation.lhs} = {equation.rhs}" for equation in program.equations)
+    return f"{sizes}; {equations}"
+
+
+def checked_learning_rate(rate: object) -> float:
+    """`rate` if it is a positive finite number.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
+        raise UsageError(f"learning rate must be a number above 0, such as 0.1, not {rate!r}")
+    return float(rate)
+
+
+def checked_count(what: str, count: object) -> int:
+    """`count` if it is a whole number from 1.
+
+    Raises:
+        UsageError: it is not; calls it `what`.
+    """
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        raise UsageError(f"{what} must be a whole number from 1, not {count!r}")
+    return int(count)
+
+
+def _dtype(dtype: DTypeLike, params: Mapping[str, NDArray] | None) -> np.dtype:
+    if dtype is not None:
+        return checked_dtype(dtype)
+    first = next((np.asarray(value).dtype for value in (params or {}).values()), None)
+    return first if first in DTYPES and first is not None else np.dtype(np.float64)
+
+
+def _resumed(
+    run: History,
+    program: Program,
+    given: Mapping[str, Any],
+    params: Mapping[str, NDArray] | None,
+    learning_rate: float | None,
+) -> History:
+    """A copy of `run` to go on with, once it is known to be of this program and of these settings."""
+    settings = run.settings
+    if params is not None:
+        raise UsageError(
+            "params and resume are both given; a resumed run brings its own weights, so leave params out"
+        )
+    if settings.equations != describe(program):
+        present = program.title or "a program without a title"
+        other = f"this is {present}" if present != settings.network else "this one has other equations"
+        raise TrainingError(
+            f"the run to resume is of another network: it trains {settings.network}, and {other}; resume it "
+            f"with its own"
+        )
+    kept = {
+        "batch size": settings.batch_size,
+        "optimizer": settings.optimizer,
+        "seed": settings.seed,
+        "dtype": settings.dtype,
+    }
+    for what, value in given.items():
+        asked = checked_dtype(value).name if what == "dtype" and value is not None else value
+        if asked is not None and asked != kept[what]:
+            raise TrainingError(
+                f"the run to resume has {what} {kept[what]}, not {asked}; leave it out, or start a new run "
+                f"without resume"
+            )
+    rate = settings.learning_rate if learning_rate is None else checked_learning_rate(learning_rate)
+    return replace(
+        run,
+        settings=replace(settings, learning_rate=rate),
+        step_losses=list(run.step_losses),
+        epochs=list(run.epochs),
+    )
+
+
+@contextlib.contextmanager
+def _pending_interrupt() -> Iterator[Callable[[], bool]]:
+    """Hold back the first Ctrl-C, so that a step is finished; the second one interrupts at once.
+
+    Yields a function that tells whether there was one. Signals reach the main thread only, and a program's
+    own handler is left alone.
+    """
+    seen: list[int] = []
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+
+    def remember(number: int, frame: Any) -> None:
+        seen.append(number)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    if ours:
+        signal.signal(signal.SIGINT, remember)
+    try:
+        yield lambda: bool(seen)
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

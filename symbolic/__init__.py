@@ -1,0 +1,24 @@
+"""The mathematics of deltaform: networks as equations, their gradients step by step, and the page.
+
+Everything public is named here. `Network` describes a network, `derive` gives its `Derivation`.
+"""
+
+from symbolic.activations import ACTIVATIONS, Activation
+from symbolic.backpropagation import derive
+from symbolic.derivation import Derivation
+from symbolic.errors import DeltaformError, DeltaformWarning
+from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.layers import Dense
+from symbolic.losses import LOSSES, Loss
+from symbolic.network import Network
+from symbolic.notation import NOTATIONS, Notation
+from symbolic.rules import RULES, Result, Rule, Step
+from symbolic.tensors import Equation, Fact, FunctionName, Program, Tensor, index, over, size
+from symbolic.verification import Report, verify
+
+__all__ = [
+    "ACTIVATIONS", "Activation", "DeltaformError", "DeltaformWarning", "Dense", "Derivation", "Equation", "Fact",
+    "FunctionDerivative", "FunctionName", "LOSSES", "Loss", "NOTATIONS", "Network", "Notation", "PartialDerivative",
+    "Program", "RULES", "Report", "Result", "Rule", "Step", "Tensor", "TotalDerivative", "Undefined", "derive", "index",
+    "over", "size", "verify",
+]  # fmt: skip

@@ -1,0 +1,373 @@
+"""The reverse sweep: from a program to the gradients of its objective, each with its steps.
+
+One law does the work, the law of total derivatives: dL/dv_k = sum over every u computed from v, and every element i of
+u, of dL/du_i * partial u_i/partial v_k. Tensors are visited from the objective backwards, so dL/du is there when it is
+needed. Each adjoint that is used more than once gets a name, and later lines mention only the name: the delta form.
+
+Where the program computes each example by itself (`program.example`), dL/dv is derived for the loss of one example; the
+objective's mean or sum over the examples is put in front of the parameters' gradients at the end, again by the chain rule.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from sympy import Add, Expr, Integer, Mul, Sum, Symbol
+
+from symbolic.calculus import contract, derivative, fresh, letters, rename_bound, shape_ranges, substitute_indices
+from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
+from symbolic.derivation import Derivation
+from symbolic.errors import DeltaformWarning, DerivationError, ProgramError
+from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
+from symbolic.rules import CHAIN, CONTRACT, DIFFERENTIATE, FUNCTION, NAME, REUSE_OUTPUT, SUBSTITUTE, TIDY, Result, Step
+from symbolic.tensors import Equation, Program, Tensor, elements, indices_of, key_of, over, per_example_loss
+
+
+class HasProgram(Protocol):
+    """Whatever can say its forward equations, such as a Network."""
+
+    def program(self) -> Program: ...
+
+
+def derive(source: Program | HasProgram, wrt: Iterable[str] | None = None) -> Derivation:
+    """Derive the gradient of the objective with respect to every parameter, or to the tensors named in `wrt`.
+
+    source: a Network, or a Program of equations.
+    wrt:    keys such as "W1" or "x"; inputs and intermediate tensors are allowed.
+
+    The cost is linear in the number of equations. Nothing is verified here: see `Derivation.verify`.
+
+    Raises:
+        DerivationError: for a key that is no tensor of the program, or an equation that cannot be differentiated.
+        ProgramError: if a program with an examples' axis mixes examples.
+
+    Source: the law of total derivatives, applied as in D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning
+    representations by back-propagating errors", Nature 323 (1986).
+    """
+    program = source if isinstance(source, Program) else source.program()
+    known = program.tensors
+    wanted = tuple(dict.fromkeys(wrt)) if wrt is not None else tuple(leaf.key for leaf in program.parameters)
+    for key in wanted:
+        if key not in known:
+            raise DerivationError(f"there is no tensor {key!r} to differentiate by; the program has {', '.join(known)}")
+    if program.objective in wanted:
+        raise DerivationError(f"{program.objective} is the objective itself; its derivative by itself is 1")
+    if not wanted:
+        raise DerivationError("the program has no parameters; name the tensors to differentiate by with wrt=")
+    return Derivation(program, _Sweep(program, wanted).run(), wanted)
+
+
+@dataclass
+class _Term:
+    """One summand of the law of total derivatives: through `equation`, at `place`, summed over `bound`."""
+
+    equation: Equation
+    place: tuple[Expr, ...]
+    bound: tuple[tuple[Symbol, Expr], ...]
+    elementwise: bool
+
+    def summed(self, body: Expr) -> Expr:
+        return Sum(body, *(over(letter, extent) for letter, extent in self.bound)) if self.bound else body
+
+
+@dataclass
+class _Sweep:
+    program: Program
+    wanted: tuple[str, ...]
+    results: dict[str, Result] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.tensors = self.program.tensors
+        self.top = per_example_loss(self.program)
+        self.inputs = {e.tensor.key: _inputs(e) for e in self.program.equations}
+        self.consumers: dict[str, list[Equation]] = {key: [] for key in self.tensors}
+        for equation in self.program.equations:
+            for key in self.inputs[equation.tensor.key]:
+                self.consumers[key].append(equation)
+        self.needed = self._between()
+        self.order: list[str] = []
+        layers: dict[int | None, list[str]] = {}
+        for tensor in self.tensors.values():
+            if tensor.role == "preactivation":
+                layers.setdefault(tensor.layer, []).append(tensor.key)
+        self.tensors_called_delta = {layer: keys[0] for layer, keys in layers.items() if len(keys) == 1}
+
+    def _between(self) -> set[str]:
+        """Keys of the tensors that lie between what is wanted and the objective, both included."""
+        downstream = set(self.wanted)
+        for equation in self.program.equations:
+            if downstream & set(self.inputs[equation.tensor.key]):
+                downstream.add(equation.tensor.key)
+        upstream = {self.top.key}
+        for equation in reversed(self.program.equations):
+            if equation.tensor.key in upstream:
+                upstream.update(self.inputs[equation.tensor.key])
+        return downstream & upstream
+
+    def run(self) -> tuple[Result, ...]:
+        pending = [key for key in self.tensors if key in self.wanted]
+        for equation in reversed(self.program.equations):
+            key = equation.tensor.key
+            if key in self.needed and key != self.top.key:
+                self._put(key, self._adjoint_result(self.tensors[key]))
+            for leaf in list(pending):
+                users = self.consumers[leaf]
+                if leaf == key or (leaf not in self.program.definitions and (not users or users[0] is equation)):
+                    pending.remove(leaf)
+                    self._gradient(self.tensors[leaf])
+        for leaf in pending:
+            self._gradient(self.tensors[leaf])
+        return tuple(self.results[key] for key in self.order)
+
+    def _put(self, key: str, result: Result) -> None:
+        self.results[key] = result
+        self.order.append(key)
+
+    # Which adjoint is called what
+
+    def _adjoint(self, tensor: Tensor) -> Tensor:
+        """delta for the one pre-activation of a layer, adj_... for everything else."""
+        name = "delta" if self.tensors_called_delta.get(tensor.layer) == tensor.key else f"adj_{tensor.name}"
+        return self._free(Tensor(name, "adjoint", tensor.layer, tensor.shape, tensor.indices, of=tensor.key))
+
+    def _free(self, tensor: Tensor) -> Tensor:
+        if tensor.key in self.tensors:
+            raise ProgramError(f"tensor {tensor.key} has the name that a derivative by {tensor.of} needs; rename it")
+        return tensor
+
+    def _mayinline(self, key: str) -> bool:
+        """Only one later line would mention the name, so its form may stand there instead."""
+        users = [one for one in self.inputs.get(key, ()) if one in self.needed]
+        return len(users) == 1 and users[0] in self.inputs and key not in self.wanted and key != self.top.key
+
+    # The law of total derivatives
+
+    def _terms(self, tensor: Tensor) -> list[_Term]:
+        terms = []
+        for equation in self.consumers[tensor.key]:
+            if equation.tensor.key not in self.needed:
+                continue
+            taken = set(tensor.indices) | letters(equation.rhs) | set(equation.indices)
+            place: list[Expr] = []
+            bound: list[tuple[Symbol, Expr]] = []
+            same = equation.tensor.layer == tensor.layer
+            for letter, extent in zip(equation.indices, equation.tensor.shape, strict=True):
+                if letter == self.program.example:
+                    place.append(letter)
+                    continue
+                new = fresh("i" if same else "m", taken)
+                taken.add(new)
+                place.append(new)
+                bound.append((new, extent))
+            terms.append(_Term(equation, tuple(place), tuple(bound), _elementwise(equation, tensor)))
+        return terms
+
+    def _adjoint_result(self, tensor: Tensor) -> Result:
+        """The adjoint of a computed tensor: through the names of later adjoints, or through their forms if that is less."""
+        terms = self._terms(tensor)
+        open_keys = [t.equation.tensor.key for t in terms if self._mayinline(t.equation.tensor.key)]
+        inlined = self._steps(tensor, terms, set(open_keys))
+        if open_keys and not all(t.elementwise for t in terms):
+            by_name = self._steps(tensor, terms, set())
+            definitions = sum(cost(self.results[key].steps[-1].after) for key in open_keys)
+            if cost(by_name[-1].after) + definitions < cost(inlined[-1].after):
+                inlined, open_keys = by_name, []
+        for key in open_keys:
+            self.results[key] = replace(self.results[key], named=False)
+        return Result(self._adjoint(tensor), tensor.indices, tuple(inlined))
+
+    def _steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> list[Step]:
+        """From dL/dv to its simplest form."""
+        element = tensor.element
+        top = self.top.element
+        ranges = shape_ranges(tensor.indices, tensor.shape)
+        chain: list[Step] = []
+
+        def go(rule, after, substeps=(), because=None):
+            before = chain[-1].after if chain else TotalDerivative(top, element)
+            if after != before:
+                chain.append(Step(rule, before, after, tuple(substeps), because))
+
+        direct = len(terms) == 1 and terms[0].equation.tensor.key == self.top.key
+        outer = [self._outer(term) for term in terms]
+        if not direct:
+            go(CHAIN, Add(*(
+                term.summed(factor * PartialDerivative(term.equation.tensor[term.place], element))
+                for term, factor in zip(terms, outer, strict=True)
+            )))  # fmt: skip
+        local = [self._local(term, tensor) for term in terms]
+        if any(term.elementwise for term in terms):
+            terms, outer, inner = self._collapsed(terms, tensor)
+            go(FUNCTION, Add(*(term.summed(f * d) for term, f, d in zip(terms, outer, inner, strict=True))))
+        else:
+            inner = [PartialDerivative(term.equation.tensor[term.place], element) for term in terms]
+        values = [self._value(term, ranges, inline) for term in terms]
+        if not direct:
+            substituted = any(term.equation.tensor.key in inline for term in terms)
+            after = Add(*(term.summed(v * d) for term, v, d in zip(terms, values, inner, strict=True)))
+            go(SUBSTITUTE if substituted else NAME, after)
+        bodies = [term.summed(_unclashed(v, d[-1].after) * d[-1].after) for term, v, d in zip(terms, values, local, strict=True)]
+        substeps = [step for steps in local for step in steps]
+        reused = any(step.rule is REUSE_OUTPUT for step in substeps)
+        cited = next((step.because for step in substeps if step.rule is REUSE_OUTPUT), None)
+        go(REUSE_OUTPUT if reused else DIFFERENTIATE, Add(*bodies), substeps, cited)
+        go(CONTRACT, contract(chain[-1].after, ranges))
+        for step in tidy_steps(chain[-1].after, self.program.facts):
+            go(step.rule, step.after, step.substeps, step.because)
+        return chain
+
+    def _outer(self, term: _Term) -> Expr:
+        if term.equation.tensor.key == self.top.key:
+            return Integer(1)
+        return TotalDerivative(self.top.element, term.equation.tensor[term.place])
+
+    def _collapsed(self, terms: list[_Term], tensor: Tensor) -> tuple[list[_Term], list[Expr], list[Expr]]:
+        """Each elementwise term without its sum: dL/da_j f'(z_j) for the sum over i of dL/da_i partial a_i/partial z_j."""
+        after, outer, inner = [], [], []
+        for term in terms:
+            of = term.equation.tensor
+            if term.elementwise:
+                term = replace(term, place=tensor.indices, bound=())
+                inner.append(FunctionDerivative(of[tensor.indices], tensor.element))
+            else:
+                inner.append(PartialDerivative(of[term.place], tensor.element))
+            after.append(term)
+            outer.append(self._outer(term))
+        return after, outer, inner
+
+    def _value(self, term: _Term, ranges: dict[Expr, Expr], inline: set[str]) -> Expr:
+        """dL/du at the term's place: its name, or its form."""
+        key = term.equation.tensor.key
+        if key == self.top.key:
+            return Integer(1)
+        result = self.results[key]
+        if key not in inline:
+            return result.tensor[term.place]
+        avoid = set(ranges) | {letter for letter, _ in term.bound}
+        form = rename_bound(result.steps[-1].after, avoid)
+        return substitute_indices(form, dict(zip(result.indices, term.place, strict=True)))
+
+    # One equation's own derivative
+
+    def _local(self, term: _Term, tensor: Tensor) -> list[Step]:
+        """Steps from partial u_i/partial v_k to its simplest form."""
+        equation = term.equation
+        element = tensor.element
+        if term.elementwise:
+            rhs = substitute_indices(equation.rhs, dict(zip(equation.indices, tensor.indices, strict=True)))
+            start: Expr = FunctionDerivative(equation.tensor[tensor.indices], element)
+            ranges = shape_ranges(tensor.indices, tensor.shape)
+        else:
+            rhs = rename_bound(equation.rhs, {*tensor.indices, *(letter for letter, _ in term.bound)})
+            rhs = substitute_indices(rhs, dict(zip(equation.indices, term.place, strict=True)))
+            start = PartialDerivative(equation.tensor[term.place], element)
+            ranges = {**shape_ranges(tensor.indices, tensor.shape), **dict(term.bound)}
+        raw = derivative(rhs, element)
+        steps = [Step(DIFFERENTIATE, start, raw, because=equation)]
+        contracted = contract(raw, ranges)
+        if contracted != raw:
+            steps.append(Step(CONTRACT, raw, contracted))
+        reused = reuse_output(contracted, equation)
+        if reused is not None:
+            steps.append(reused)
+        simpler = best(steps[-1].after)
+        if rank(simpler) < rank(steps[-1].after):
+            steps.append(Step(TIDY, steps[-1].after, simpler))
+        return steps
+
+    # From the loss of one example to the objective
+
+    def _gradient(self, tensor: Tensor) -> None:
+        objective = self.tensors[self.program.objective]
+        gradient = self._free(
+            Tensor(f"d{tensor.name}", "gradient", tensor.layer, tensor.shape, tensor.indices, of=tensor.key)
+        )
+        whole = TotalDerivative(objective.element, tensor.element)
+        if tensor.key not in self.needed:
+            warnings.warn(
+                f"the objective does not depend on {tensor.key}; its gradient is 0", DeltaformWarning, stacklevel=4
+            )
+            self._put(f"d{tensor.key}", Result(gradient, tensor.indices, (Step(CHAIN, whole, Integer(0)),)))
+            return
+        computed = self.results.get(tensor.key)
+        if objective.key == self.top.key:
+            steps = self._steps(tensor, self._terms(tensor), set()) if computed is None else [
+                Step(NAME, whole, computed.tensor[tensor.indices], because=computed.tensor.key)
+            ]  # fmt: skip
+            self._put(f"d{tensor.key}", Result(gradient, tensor.indices, tuple(steps)))
+            return
+        example = self.program.example
+        assert example is not None
+        one = TotalDerivative(self.top.element, tensor.element)
+        carries = example in tensor.indices
+        if computed is None:
+            indices = tensor.indices if carries else (example, *tensor.indices)
+            shape = tensor.shape if carries else (*self.top.shape, *tensor.shape)
+            each = self._free(
+                Tensor(f"each_d{tensor.name}", "gradient", tensor.layer, shape, indices, of=tensor.key)
+            )
+            computed = Result(each, indices, tuple(self._steps(tensor, self._terms(tensor), set())), named=False)
+            self._put(each.key, computed)
+            form: Expr = computed.steps[-1].after
+        else:
+            form = computed.tensor.element
+        weight_steps = self._weight(objective)
+        weight = weight_steps[0].before
+        extent = self.top.shape[0]
+
+        def total(body: Expr) -> Expr:
+            return body if carries else Sum(body, over(example, extent))
+
+        ranges = {**shape_ranges(tensor.indices, tensor.shape), example: extent}
+        lines = [
+            (CHAIN, total(weight * one), (), None),
+            (DIFFERENTIATE, contract(total(weight_steps[-1].after * one), ranges), tuple(weight_steps), None),
+        ]
+        lines.append((SUBSTITUTE, contract(lines[-1][1].xreplace({one: form}), ranges), (), computed.tensor.key))
+        steps = []
+        before: Expr = whole
+        for rule, after, substeps, because in lines:
+            if after != before:
+                steps.append(Step(rule, before, after, substeps, because))
+                before = after
+        steps.extend(tidy_steps(before, self.program.facts))
+        self._put(f"d{tensor.key}", Result(gradient, tensor.indices, tuple(steps)))
+
+    def _weight(self, objective: Tensor) -> list[Step]:
+        """How much one example's loss counts in the objective: 1/N for a mean."""
+        equation = self.program.definitions[objective.key]
+        element = self.top.element
+        raw = derivative(equation.rhs, element)
+        after = contract(raw, shape_ranges(self.top.indices, self.top.shape))
+        start = PartialDerivative(objective.element, element)
+        steps = [Step(DIFFERENTIATE, start, raw, because=equation)]
+        if after != raw:
+            steps.append(Step(CONTRACT, raw, after))
+        if list(elements(after)):
+            raise ProgramError(f"objective {objective.key} must be linear in {self.top.key}; its derivative is {after}")
+        return steps
+
+
+def _inputs(equation: Equation) -> tuple[str, ...]:
+    """Keys of the tensors on the right side, each once, in order."""
+    return tuple(dict.fromkeys(key_of(element) or "" for element in elements(equation.rhs)))
+
+
+def _elementwise(equation: Equation, tensor: Tensor) -> bool:
+    """The equation applies a named function to each element of `tensor` by itself, and its derivative is no constant."""
+    if equation.function is None or equation.tensor.shape != tensor.shape or equation.rhs == equation.tensor.element:
+        return False
+    places = [indices_of(e) for e in elements(equation.rhs) if key_of(e) == tensor.key]
+    return all(place == equation.indices for place in places) and bool(equation.rhs.args) and not _plain(equation.rhs)
+
+
+def _plain(rhs: Expr) -> bool:
+    """A tensor element by itself, as the identity gives it."""
+    return key_of(rhs) is not None
+
+
+def _unclashed(value: Expr, other: Expr) -> Expr:
+    return rename_bound(value, letters(other))

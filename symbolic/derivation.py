@@ -1,0 +1,58 @@
+"""The derivation: a program, the results derived from it, and what can be asked of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from symbolic.rules import Result, Step
+from symbolic.tensors import Equation, Program, Tensor
+from symbolic.verification import Report, verify
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """All gradients of a program's objective, each with the steps that lead to it.
+
+    program:  the forward equations.
+    results:  in the order of derivation, from the objective backwards. A result uses only earlier ones.
+    wrt:      keys of the tensors whose gradients were asked for.
+    """
+
+    program: Program
+    results: tuple[Result, ...]
+    wrt: tuple[str, ...]
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """Every tensor by its key: those of the program, then the adjoints and gradients."""
+        found = dict(self.program.tensors)
+        found.update((result.tensor.key, result.tensor) for result in self.results)
+        return found
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """Forward equations, then those of the named results: what code computes, in an order that it can."""
+        return self.program.equations + tuple(result.equation for result in self.results if result.named)
+
+    @cached_property
+    def gradients(self) -> dict[str, Equation]:
+        """The gradient of the objective by the key of the tensor that it belongs to."""
+        final = {result.tensor.of: result for result in self.results if result.tensor.role == "gradient" and result.named}
+        return {key: final[key].equation for key in self.wrt}
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of all results in order, without their substeps."""
+        return tuple(step for result in self.results for step in result.steps)
+
+    def walk(self) -> Iterator[tuple[Result, Step]]:
+        """Every step and substep with the result it belongs to."""
+        for result in self.results:
+            for step in result.walk():
+                yield result, step
+
+    def verify(self, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
+        """Evaluate both sides of every step with the independent evaluator: see `symbolic.verification.verify`."""
+        return verify(self, points, seed, progress)

@@ -1,0 +1,71 @@
+"""The errors of deltaform: one family, so that `except DeltaformError` catches all of ours and nothing else.
+
+A message names the thing, what was found, what is required and the way out.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class DeltaformError(Exception):
+    """Base of every error this project raises on purpose."""
+
+
+class NameRefused(DeltaformError):
+    """A name that cannot be a symbol: no identifier, reserved, too long, or already taken."""
+
+
+class ArchitectureError(DeltaformError):
+    """A network that cannot be: widths, shapes that do not chain, activation and loss that do not fit."""
+
+
+class ArchitectureSyntaxError(ArchitectureError):
+    """An architecture string that cannot be read; says the column and draws a caret."""
+
+
+class ProgramError(DeltaformError):
+    """Equations that do not form a program: a tensor defined twice or never, indices that do not fit shapes."""
+
+
+class DerivationError(DeltaformError):
+    """An expression that cannot be differentiated or contracted; the expression is named."""
+
+
+class NoMatrixForm(DeltaformError):
+    """An index expression that matrix notation cannot say."""
+
+
+class LoweringError(DeltaformError):
+    """An equation that has no NumPy form, such as one with an undefined function."""
+
+
+class DataError(DeltaformError, ValueError):
+    """Numbers that do not fit the network: shape, dtype, NaN, labels out of range."""
+
+
+class TrainingError(DeltaformError):
+    """A training run that cannot start or cannot go on."""
+
+
+class FileError(DeltaformError):
+    """A file that cannot be read or written, or whose content is not what it should be."""
+
+
+class MissingExtra(DeltaformError):
+    """An optional dependency that is not installed; the message has the command that installs it."""
+
+
+class UsageError(DeltaformError):
+    """An argument out of its range, or options that contradict each other."""
+
+
+class DeltaformWarning(UserWarning):
+    """Something allowed but probably not meant, such as softmax in a hidden layer."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence that suggests the known words closest to `word` and lists all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(word, names, n=1)
+    hint = f"did you mean {close[0]}? " if close else ""
+    return f"{hint}known: {', '.join(names)}"

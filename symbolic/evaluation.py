@@ -1,0 +1,509 @@
+"""An independent evaluator: numbers for index expressions, and derivatives by dual numbers.
+
+It knows nothing of the rules that derive: it shares no code with calculus or deltaform. A tensor is a table of mpmath
+numbers with 50 digits. A derivative is taken by its meaning. TotalDerivative(u, v): disturb one element of v, recompute
+every equation downstream, see how u moves. PartialDerivative(u, v): disturb v in the one equation that defines u.
+
+Dual numbers carry (value, tangent) through sums, products and powers; the slope of an elementary function is taken
+numerically by mpmath, so that no derivative is written down here either. An undefined function stands for a random
+trigonometric polynomial in its arguments.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import mpmath
+from sympy import Add, Basic, Expr, Indexed, Integer, KroneckerDelta, Mul, Piecewise, Pow, Rational, Sum, Symbol
+from sympy.core.relational import Relational
+from sympy.logic.boolalg import BooleanFalse, BooleanTrue
+
+from symbolic.errors import DerivationError
+from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.tensors import Equation, Fact, Program, Tensor, elements, key_of
+
+DIGITS = 50
+NUMBERS = mpmath.MPContext()
+NUMBERS.dps = DIGITS
+# Stand-in sizes: small, and different for neighbouring axes, so that a dropped transpose does not fit.
+STAND_IN_WIDTHS = (3, 2, 4)
+STAND_IN_EXAMPLES = 2
+NEAREST_KINK = NUMBERS.mpf("1e-6")
+
+Dual = tuple[Any, Any]  # value, tangent; a tangent of None is exactly 0
+Place = tuple[int, ...]
+Table = dict[Place, Any]
+Compiled = Callable[[dict[Symbol, int]], Dual]
+
+ELEMENTARY = {
+    name: getattr(NUMBERS, name)
+    for name in (
+        "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh",
+        "erf", "erfc", "gamma", "loggamma",
+    )
+}  # fmt: skip
+
+
+class NotReal(ArithmeticError):
+    """A value left the real numbers: the logarithm of a negative number, a division by zero."""
+
+
+def places(extents: tuple[int, ...]) -> Iterator[Place]:
+    return itertools.product(*(range(extent) for extent in extents))
+
+
+def stand_in_sizes(program: Program) -> dict[Symbol, int]:
+    """Small numbers for the size symbols of a program, in the order in which its tensors mention them."""
+    sizes: dict[Symbol, int] = {}
+    example_axis = set()
+    for tensor in program.tensors.values():
+        for letter, extent in zip(tensor.indices, tensor.shape, strict=True):
+            if letter == program.example and isinstance(extent, Symbol):
+                example_axis.add(extent)
+                sizes[extent] = STAND_IN_EXAMPLES
+    count = 0
+    for tensor in program.tensors.values():
+        for extent in tensor.shape:
+            if isinstance(extent, Symbol) and extent not in sizes:
+                sizes[extent] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]
+                count += 1
+    return sizes
+
+
+def numeric_size(extent: Expr, sizes: Mapping[Symbol, int]) -> int:
+    """A size with numbers put in for its symbols."""
+    number = extent.xreplace({symbol: Integer(value) for symbol, value in sizes.items()})
+    if not number.is_Integer:
+        raise DerivationError(f"the size {extent} has no number to be checked with")
+    return int(number)
+
+
+@dataclass
+class Point:
+    """One assignment of numbers to the leaves of a program, with everything that follows from it.
+
+    derived: tensors that stand for derivatives, key -> (tensor differentiated, tensor by which).
+    derived_tensors: those tensors themselves, by key.
+    """
+
+    program: Program
+    sizes: Mapping[Symbol, int]
+    leaves: dict[str, Table]
+    derived: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    derived_tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        self.tables: dict[str, Table] = dict(self.leaves)
+        self.tangents: dict[str, Table] = {}
+        self.kink_distance: Any = None  # how close a condition came to changing its mind, over all that was evaluated
+        self.compiled: dict[Basic, Compiled] = {}
+        self.totals: dict[tuple[str, str], dict[Place, Table]] = {}
+        self.tensors = self.program.tensors
+        self.waves: dict[str, list[tuple[Any, list[Any], Any]]] = {}
+        for equation in self.program.equations:
+            self.tables[equation.tensor.key] = {
+                place: value for place, (value, _) in self._run(equation, equation.rhs).items()
+            }
+
+    def extents(self, tensor: Tensor) -> tuple[int, ...]:
+        return tuple(self.extent(one) for one in tensor.shape)
+
+    def extent(self, one: Expr) -> int:
+        return numeric_size(one, self.sizes)
+
+    def _run(self, equation: Equation, rhs: Expr) -> dict[Place, Dual]:
+        run = self.compile(rhs)
+        found = {}
+        for place in places(self.extents(equation.tensor)):
+            found[place] = run(dict(zip(equation.indices, place, strict=True)))
+        return found
+
+    # Derivatives by their meaning
+
+    def total(self, of: str, by: str) -> dict[Place, Table]:
+        """Place in `by` -> table of d of/d by there: `by` disturbed at that place, all downstream recomputed."""
+        if (of, by) not in self.totals:
+            self._disturb(by)
+        if (of, by) not in self.totals:
+            self.totals[of, by] = {place: {} for place in places(self.extents(self.tensors[by]))}
+        return self.totals[of, by]
+
+    def _disturb(self, by: str) -> None:
+        reached = {by}
+        downstream = []
+        for equation in self.program.equations:
+            if equation.tensor.key != by and any(key_of(e) in reached for e in elements(equation.rhs)):
+                reached.add(equation.tensor.key)
+                downstream.append(equation)
+        kept, self.tangents = self.tangents, {}
+        try:
+            for place in places(self.extents(self.tensors[by])):
+                self.tangents = {by: {place: NUMBERS.one}}
+                self.totals.setdefault((by, by), {})[place] = {place: NUMBERS.one}
+                for equation in downstream:
+                    key = equation.tensor.key
+                    moved = self._run(equation, equation.rhs)
+                    self.tangents[key] = {at: tangent for at, (_, tangent) in moved.items() if tangent is not None}
+                    self.totals.setdefault((key, by), {})[place] = self.tangents[key]
+        finally:
+            self.tangents = kept
+
+    def partial(self, of: Place, of_key: str, by: Place, by_key: str) -> Any:
+        """Derivative of the equation that defines `of_key`, at `of`, by one element of `by_key` alone."""
+        equation = self.program.definitions[of_key]
+        kept, self.tangents = self.tangents, {by_key: {by: NUMBERS.one}}
+        try:
+            _, tangent = self.compile(equation.rhs)(dict(zip(equation.indices, of, strict=True)))
+        finally:
+            self.tangents = kept
+        return NUMBERS.zero if tangent is None else tangent
+
+    def table(self, key: str) -> Table:
+        """The values of a tensor of the program, or of a derivative, which is then taken by its meaning."""
+        if key not in self.tables:
+            of, by = self.derived[key]
+            totals = self.total(of, by)
+            whole = self.extents(self.tensors[of])
+            example = self.program.example
+            table: Table = {}
+            for place, moved in totals.items():
+                if not whole:
+                    table[place] = moved.get((), NUMBERS.zero)
+                elif example in self.tensors[by].indices:
+                    at = place[self.tensors[by].indices.index(example)]
+                    table[place] = moved.get((at,), NUMBERS.zero)
+                else:
+                    for at in places(whole):
+                        table[at + place] = moved.get(at, NUMBERS.zero)
+            self.tables[key] = table
+        return self.tables[key]
+
+    # Expressions
+
+    def compile(self, node: Basic) -> Compiled:
+        """A function from the values of the free letters to the dual number of the expression."""
+        if node not in self.compiled:
+            self.compiled[node] = self._compile(node)
+        return self.compiled[node]
+
+    def value(self, node: Expr, letters: dict[Symbol, int]) -> Any:
+        return self.compile(node)(letters)[0]
+
+    def compile_with(self, node: Expr, slots: tuple[Symbol, ...]) -> Callable[..., Any]:
+        """A function of numbers for the symbols in `slots`, for an expression of those alone."""
+        keys = [f"slot {slot.name}" for slot in slots]
+        run = Point._compile(self, node.xreplace({s: Symbol(k, real=True) for s, k in zip(slots, keys, strict=True)}))
+
+        def call(*numbers: Any) -> Any:
+            self.tables.update((key, {(): number}) for key, number in zip(keys, numbers, strict=True))
+            return run({})[0]
+
+        return call
+
+    def _compile(self, node: Basic) -> Compiled:
+        for kind, build in _BUILDERS:
+            if isinstance(node, kind):
+                return build(self, node)
+        if isinstance(node, Symbol):
+            return self._symbol(node)
+        if getattr(node, "is_number", False):
+            constant = NUMBERS.mpf(node.p) / node.q if isinstance(node, Rational) else _constant(node)
+            return lambda letters: (constant, None)
+        function = ELEMENTARY.get(type(node).__name__)
+        if function is not None and len(node.args) == 1:
+            return self._elementary(function, self.compile(node.args[0]))
+        raise DerivationError(f"{node} cannot be evaluated: no numbers are known for {type(node).__name__}")
+
+    def _symbol(self, node: Symbol) -> Compiled:
+        if node in self.sizes:
+            number = NUMBERS.mpf(self.sizes[node])
+            return lambda letters: (number, None)
+        key = key_of(node)
+        if key is None:
+            return lambda letters: (NUMBERS.mpf(letters[node]), None)
+        return self._lookup(key, ())
+
+    def _indexed(self, node: Indexed) -> Compiled:
+        return self._lookup(key_of(node) or "", tuple(node.indices))
+
+    def _lookup(self, key: str, positions: tuple[Expr, ...]) -> Compiled:
+        where = tuple(int(one) if one.is_Integer else one for one in positions)
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            place = tuple(one if isinstance(one, int) else letters[one] for one in where)
+            moved = self.tangents.get(key)
+            table = self.tables.get(key)
+            if table is None:
+                table = self.table(key)
+            return table[place], moved.get(place) if moved else None
+
+        return run
+
+    def _add(self, node: Add) -> Compiled:
+        parts = [self.compile(argument) for argument in node.args]
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            value, tangent = parts[0](letters)
+            for part in parts[1:]:
+                more, slope = part(letters)
+                value = value + more
+                if slope is not None:
+                    tangent = slope if tangent is None else tangent + slope
+            return value, tangent
+
+        return run
+
+    def _mul(self, node: Mul) -> Compiled:
+        parts = [self.compile(argument) for argument in node.args]
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            value, tangent = parts[0](letters)
+            for part in parts[1:]:
+                more, slope = part(letters)
+                if tangent is not None:
+                    tangent = tangent * more
+                if slope is not None:
+                    tangent = value * slope if tangent is None else tangent + value * slope
+                value = value * more
+            return value, tangent
+
+        return run
+
+    def _pow(self, node: Pow) -> Compiled:
+        if not node.exp.is_Rational:
+            raise DerivationError(f"{node} cannot be evaluated: only rational powers are")
+        base = self.compile(node.base)
+        power = NUMBERS.mpf(node.exp.p) / node.exp.q
+        whole = int(node.exp) if node.exp.is_Integer else None
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            value, tangent = base(letters)
+            if value == 0 and power < 1 or whole is None and value < 0:
+                raise NotReal(f"{node} at {value}")
+            raised = value**whole if whole is not None else value**power
+            if tangent is None:
+                return raised, None
+            return raised, power * (value ** (whole - 1) if whole is not None else raised / value) * tangent
+
+        return run
+
+    def _sum(self, node: Sum) -> Compiled:
+        body = self.compile(node.function)
+        bound = [(letter, range(int(low), self.extent(high + 1))) for letter, low, high in node.limits]
+        names = [letter for letter, _ in bound]
+        spans = [span for _, span in bound]
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            value, tangent = NUMBERS.zero, None
+            inside = dict(letters)
+            for place in itertools.product(*spans):
+                for name, at in zip(names, place, strict=True):
+                    inside[name] = at
+                more, slope = body(inside)
+                value = value + more
+                if slope is not None:
+                    tangent = slope if tangent is None else tangent + slope
+            return value, tangent
+
+        return run
+
+    def _delta(self, node: KroneckerDelta) -> Compiled:
+        first, second = node.args
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            one = int(first) if first.is_Integer else letters[first]
+            other = int(second) if second.is_Integer else letters[second]
+            return (NUMBERS.one if one == other else NUMBERS.zero), None
+
+        return run
+
+    def _piecewise(self, node: Piecewise) -> Compiled:
+        branches = [(self.compile(value), self._condition(condition)) for value, condition in node.args]
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            for value, condition in branches:
+                if condition(letters):
+                    return value(letters)
+            raise NotReal(f"no branch of {node} applies")
+
+        return run
+
+    def _condition(self, node: Basic) -> Callable[[dict[Symbol, int]], bool]:
+        if isinstance(node, (BooleanTrue, BooleanFalse)):
+            truth = bool(node)
+            return lambda letters: truth
+        if not isinstance(node, Relational):
+            raise DerivationError(f"the condition {node} cannot be evaluated: only comparisons are")
+        left, right, compare = self.compile(node.lhs), self.compile(node.rhs), _COMPARE[node.rel_op]
+
+        def run(letters: dict[Symbol, int]) -> bool:
+            gap = left(letters)[0] - right(letters)[0]
+            if self.kink_distance is None or abs(gap) < self.kink_distance:
+                self.kink_distance = abs(gap)
+            return compare(gap)
+
+        return run
+
+    def _elementary(self, function: Callable[[Any], Any], argument: Compiled) -> Compiled:
+        images: dict[Any, Any] = {}
+        slopes: dict[Any, Any] = {}
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            value, tangent = argument(letters)
+            if value not in images:
+                images[value] = _real(function, value)
+            if tangent is None:
+                return images[value], None
+            if value not in slopes:
+                slopes[value] = NUMBERS.diff(function, value)
+            return images[value], slopes[value] * tangent
+
+        return run
+
+    def _undefined(self, node: Undefined) -> Compiled:
+        parts = [self.compile(argument) for argument in node.arguments]
+        wave = self._wave(node.name, len(parts))
+
+        def at(values: list[Any], orders: list[int]) -> Any:
+            quarter_turns = sum(orders)
+            total = NUMBERS.zero
+            for height, frequencies, phase in wave:
+                scale = height
+                for frequency, order in zip(frequencies, orders, strict=True):
+                    scale *= frequency**order
+                angle = phase + sum(f * v for f, v in zip(frequencies, values, strict=True))
+                total += scale * NUMBERS.sin(angle + quarter_turns * NUMBERS.pi / 2)
+            return total
+
+        orders = list(node.orders)
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            pairs = [part(letters) for part in parts]
+            values = [value for value, _ in pairs]
+            tangent = None
+            for position, (_, slope) in enumerate(pairs):
+                if slope is not None:
+                    raised = [order + (position == at_) for at_, order in enumerate(orders)]
+                    push = at(values, raised) * slope
+                    tangent = push if tangent is None else tangent + push
+            return at(values, orders), tangent
+
+        return run
+
+    def _wave(self, name: str, arity: int) -> list[tuple[Any, list[Any], Any]]:
+        key = f"{name}/{arity}"
+        if key not in self.waves:
+            rng = random.Random(f"{self.seed}:{key}")
+
+            def draw() -> Any:
+                return NUMBERS.mpf(rng.randrange(300, 1300)) / 1000
+
+            self.waves[key] = [(draw(), [draw() for _ in range(arity)], draw()) for _ in range(3)]
+        return self.waves[key]
+
+    def _total_derivative(self, node: TotalDerivative) -> Compiled:
+        of_key, of_place, by_key, by_place = self._ends(node)
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            by = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in by_place)
+            of = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in of_place)
+            return self.total(of_key, by_key)[by].get(of, NUMBERS.zero), None
+
+        return run
+
+    def _partial_derivative(self, node: PartialDerivative | FunctionDerivative) -> Compiled:
+        of_key, of_place, by_key, by_place = self._ends(node)
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            by = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in by_place)
+            of = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in of_place)
+            return self.partial(of, of_key, by, by_key), None
+
+        return run
+
+    def _ends(self, node: Any) -> tuple[str, tuple[Expr, ...], str, tuple[Expr, ...]]:
+        of, by = node.of, node.by
+        return (
+            key_of(of) or "", tuple(of.indices) if isinstance(of, Indexed) else (),
+            key_of(by) or "", tuple(by.indices) if isinstance(by, Indexed) else (),
+        )  # fmt: skip
+
+
+_BUILDERS: tuple[tuple[type, Callable[[Point, Any], Compiled]], ...] = (
+    (Indexed, Point._indexed),
+    (Add, Point._add),
+    (Mul, Point._mul),
+    (Sum, Point._sum),
+    (Pow, Point._pow),
+    (KroneckerDelta, Point._delta),
+    (Piecewise, Point._piecewise),
+    (Undefined, Point._undefined),
+    (TotalDerivative, Point._total_derivative),
+    (PartialDerivative, Point._partial_derivative),
+    (FunctionDerivative, Point._partial_derivative),
+)
+_COMPARE: dict[str, Callable[[Any], bool]] = {
+    ">": lambda gap: gap > 0, ">=": lambda gap: gap >= 0, "<": lambda gap: gap < 0, "<=": lambda gap: gap <= 0,
+    "==": lambda gap: gap == 0, "!=": lambda gap: gap != 0,
+}  # fmt: skip
+
+
+def _real(function: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        image = function(value)
+    except (ValueError, ZeroDivisionError) as error:
+        raise NotReal(f"{function.__name__} at {value}") from error
+    if isinstance(image, NUMBERS.mpc) or not NUMBERS.isfinite(image):
+        raise NotReal(f"{function.__name__} at {value}")
+    return image
+
+
+def _constant(node: Basic) -> Any:
+    return NUMBERS.mpf(node.evalf(DIGITS + 10))
+
+
+def random_leaves(program: Program, sizes: Mapping[Symbol, int], seed: int, positive: bool = False) -> dict[str, Table]:
+    """Random values for the leaves, which make the declared facts true.
+
+    Targets lie in (0, 1), everything else in (-1.3, 1.3) away from 0; with `positive`, in (0.1, 1.3).
+
+    Raises:
+        DerivationError: for a fact that is no sum of one leaf over one axis.
+    """
+    rng = random.Random(f"leaves:{seed}")
+    tables: dict[str, Table] = {}
+    for leaf in program.leaves:
+        extents = tuple(numeric_size(one, sizes) for one in leaf.shape)
+        table: Table = {}
+        for place in places(extents):
+            number = NUMBERS.mpf(rng.randrange(100_000_000, 900_000_000)) / 1_000_000_000
+            if leaf.role != "target":
+                number = number * NUMBERS.mpf("1.4")
+                number = number if positive or rng.random() < 0.5 else -number
+            table[place] = number
+        tables[leaf.key] = table
+    for fact in program.facts:
+        _make_true(fact, program, tables)
+    return tables
+
+
+def _make_true(fact: Fact, program: Program, tables: dict[str, Table]) -> None:
+    total = fact.before
+    element = total.function if isinstance(total, Sum) and len(total.limits) == 1 else None
+    key = key_of(element) if element is not None else None
+    if key not in tables or not isinstance(element, Indexed) or not fact.after.is_number:
+        raise DerivationError(f"no random values are known that make the fact {fact.statement!r} true")
+    axis = list(element.indices).index(total.limits[0][0])
+    goal = _constant(fact.after)
+    sums: Table = {}
+    for place, value in tables[key].items():
+        rest = place[:axis] + place[axis + 1 :]
+        sums[rest] = sums.get(rest, NUMBERS.zero) + value
+    tables[key] = {
+        place: value * goal / sums[place[:axis] + place[axis + 1 :]] for place, value in tables[key].items()
+    }

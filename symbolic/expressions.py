@@ -1,0 +1,108 @@
+"""The few expression kinds that SymPy does not have: unevaluated derivatives and undefined functions.
+
+`TotalDerivative(L, v)` is how much L changes when v is disturbed and everything downstream is computed again.
+`PartialDerivative(u, v)` is how much the one equation that defines u changes when v is disturbed in it and all
+other tensors of that equation are held. The chain rule joins them: dL/dv = sum over u of dL/du * partial u/partial v.
+
+`Undefined(name, orders, arguments)` is a function of which only the name is known, such as an activation g(z) or a
+cost c(y, h). `orders` counts how often it was differentiated with respect to each argument, so g' is again a function.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sympy import Expr, Integer, Tuple
+from sympy.core.symbol import Str
+
+
+class TotalDerivative(Expr):
+    """d of / d by, through every path that leads from `by` to `of`. Arguments: two tensor elements."""
+
+    is_commutative = True
+
+    def __new__(cls, of: Expr, by: Expr) -> TotalDerivative:
+        return Expr.__new__(cls, of, by)
+
+    @property
+    def of(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def by(self) -> Expr:
+        return self.args[1]
+
+
+class PartialDerivative(Expr):
+    """Derivative of the equation that defines `of`, by `by` alone. Arguments: two tensor elements."""
+
+    is_commutative = True
+
+    def __new__(cls, of: Expr, by: Expr) -> PartialDerivative:
+        return Expr.__new__(cls, of, by)
+
+    @property
+    def of(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def by(self) -> Expr:
+        return self.args[1]
+
+
+class FunctionDerivative(Expr):
+    """f'(argument) for a function of one variable that an equation names: sigma'(z_j), not yet evaluated.
+
+    Arguments: the element a_j = f(z_j) that the function gives, and the element z_j that it takes.
+    """
+
+    is_commutative = True
+
+    def __new__(cls, of: Expr, by: Expr) -> FunctionDerivative:
+        return Expr.__new__(cls, of, by)
+
+    @property
+    def of(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def by(self) -> Expr:
+        return self.args[1]
+
+
+class Undefined(Expr):
+    """A function of which only the name is known, applied to `arguments` and differentiated `orders` times."""
+
+    is_commutative = True
+
+    def __new__(cls, name: Any, orders: Any, *arguments: Expr) -> Undefined:
+        label = name if isinstance(name, Str) else Str(str(name))
+        counts = orders if isinstance(orders, Tuple) else Tuple(*(Integer(n) for n in orders))
+        return Expr.__new__(cls, label, counts, *arguments)
+
+    @classmethod
+    def function(cls, name: str, *arguments: Expr) -> Undefined:
+        """The function itself, not differentiated."""
+        return cls(name, (0,) * len(arguments), *arguments)
+
+    @property
+    def name(self) -> str:
+        return self.args[0].name
+
+    @property
+    def orders(self) -> tuple[int, ...]:
+        return tuple(int(n) for n in self.args[1])
+
+    @property
+    def arguments(self) -> tuple[Expr, ...]:
+        return self.args[2:]
+
+    def _eval_derivative(self, variable: Expr) -> Expr:
+        total: Expr = Integer(0)
+        for position, argument in enumerate(self.arguments):
+            inner = argument.diff(variable)
+            if inner != 0:
+                orders = list(self.orders)
+                orders[position] += 1
+                total += Undefined(self.name, orders, *self.arguments) * inner
+        return total

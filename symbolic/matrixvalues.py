@@ -1,0 +1,221 @@
+"""Numbers for matrix expressions at a point: what each class of `matrixform` means, evaluated literally.
+
+A scalar is a number; everything else is a list of rows. Used by `verification` only, to hold a line in matrix notation
+against the same line in index notation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from sympy import Basic, Symbol
+
+from symbolic.errors import DerivationError
+from symbolic.evaluation import NUMBERS, Place, Point, Table, places
+from symbolic.matrixform import (
+    ArrayOf,
+    Diagonal,
+    Elementwise,
+    FunctionSlope,
+    Gradient,
+    Hadamard,
+    Identity,
+    Jacobian,
+    MatrixExpression,
+    Ones,
+    PartialGradient,
+    Plus,
+    Product,
+    Scalar,
+    Scale,
+    SumOverExamples,
+    Transpose,
+)
+
+Value = Any  # a number, or a list of rows
+Letters = dict[Symbol, int]
+
+
+def matrix_value(point: Point, node: Basic, letters: Letters) -> Value:
+    """The number or the rows that `node` stands for.
+
+    letters: the value of the example index, where `node` is about one example.
+
+    Raises:
+        DerivationError: if shapes do not fit, which a wrong matrix form betrays itself by.
+    """
+    for kind, read in _READERS:
+        if isinstance(node, kind):
+            return read(point, node, letters)
+    raise DerivationError(f"{node} is no matrix expression that can be evaluated")
+
+
+def _rows(extents: tuple[int, ...], entry: Callable[[Place], Any]) -> Value:
+    if not extents:
+        return entry(())
+    if len(extents) == 1:
+        return [[entry((row,))] for row in range(extents[0])]
+    if len(extents) == 2:
+        return [[entry((row, column)) for column in range(extents[1])] for row in range(extents[0])]
+    raise DerivationError(f"an array with {len(extents)} axes is no matrix")
+
+
+class _View:
+    """The axes of a tensor that remain when its example is fixed."""
+
+    def __init__(self, point: Point, node: ArrayOf, letters: Letters) -> None:
+        tensor = point.tensors.get(node.key) or point.derived_tensors[node.key]
+        self.key = node.key
+        whole = tuple(point.extent(one) for one in tensor.shape)
+        self.fixed = {
+            axis: letters[node.example] for axis, letter in enumerate(tensor.indices)
+            if node.example is not None and letter == node.example
+        }  # fmt: skip
+        self.extents = tuple(n for axis, n in enumerate(whole) if axis not in self.fixed)
+        self.rank = len(whole)
+
+    def place(self, rest: Place) -> Place:
+        found, at = [], iter(rest)
+        for axis in range(self.rank):
+            found.append(self.fixed[axis] if axis in self.fixed else next(at))
+        return tuple(found)
+
+
+def _array(point: Point, node: ArrayOf, letters: Letters) -> Value:
+    view = _View(point, node, letters)
+    table: Table = point.table(node.key)
+    return _rows(view.extents, lambda rest: table[view.place(rest)])
+
+
+def _gradient(point: Point, node: Gradient, letters: Letters) -> Value:
+    of, by = (_View(point, one, letters) for one in node.args)
+    totals = point.total(of.key, by.key)
+    return _rows(by.extents, lambda rest: totals[by.place(rest)].get(of.place(()), NUMBERS.zero))
+
+
+def _partial_gradient(point: Point, node: PartialGradient, letters: Letters) -> Value:
+    of, by = (_View(point, one, letters) for one in node.args)
+    return _rows(by.extents, lambda rest: point.partial(of.place(()), of.key, by.place(rest), by.key))
+
+
+def _jacobian(point: Point, node: Jacobian, letters: Letters) -> Value:
+    of, by = (_View(point, one, letters) for one in node.args)
+    if len(of.extents) != 1 or len(by.extents) != 1:
+        raise DerivationError(f"{node} is a Jacobian of something that is no column")
+    return _rows(
+        of.extents + by.extents,
+        lambda rest: point.partial(of.place(rest[:1]), of.key, by.place(rest[1:]), by.key),
+    )
+
+
+def _slope(point: Point, node: FunctionSlope, letters: Letters) -> Value:
+    of, by = (_View(point, one, letters) for one in node.args)
+    return _rows(of.extents, lambda rest: point.partial(of.place(rest), of.key, by.place(rest), by.key))
+
+
+def _scalar(point: Point, node: Scalar, letters: Letters) -> Value:
+    return point.value(node.args[0], letters)
+
+
+def _transpose(point: Point, node: Transpose, letters: Letters) -> Value:
+    return [list(column) for column in zip(*matrix_value(point, node.args[0], letters), strict=True)]
+
+
+def _product(point: Point, node: Product, letters: Letters) -> Value:
+    result = matrix_value(point, node.args[0], letters)
+    for argument in node.args[1:]:
+        right = matrix_value(point, argument, letters)
+        if len(result[0]) != len(right):
+            raise DerivationError(f"{node}: {len(result[0])} columns meet {len(right)} rows")
+        columns = list(zip(*right, strict=True))
+        result = [[NUMBERS.fdot(zip(row, column, strict=True)) for column in columns] for row in result]
+    return result[0][0] if len(result) == 1 and len(result[0]) == 1 else result
+
+
+def _entrywise(values: list[Value], combine: Callable[..., Any], what: Basic) -> Value:
+    arrays = [value for value in values if isinstance(value, list)]
+    if not arrays:
+        return combine(*values)
+    shape = (len(arrays[0]), len(arrays[0][0]))
+    if any((len(array), len(array[0])) != shape for array in arrays):
+        raise DerivationError(f"{what} joins arrays of different shapes")
+    return [
+        [combine(*(v[r][c] if isinstance(v, list) else v for v in values)) for c in range(shape[1])]
+        for r in range(shape[0])
+    ]
+
+
+def _times(*numbers: Any) -> Any:
+    total = NUMBERS.one
+    for number in numbers:
+        total = total * number
+    return total
+
+
+def _all(point: Point, nodes: tuple[Basic, ...], letters: Letters) -> list[Value]:
+    return [matrix_value(point, node, letters) for node in nodes]
+
+
+def _hadamard(point: Point, node: Hadamard, letters: Letters) -> Value:
+    return _entrywise(_all(point, node.args, letters), _times, node)
+
+
+def _plus(point: Point, node: Plus, letters: Letters) -> Value:
+    values = _all(point, node.args, letters)
+    if len({isinstance(value, list) for value in values}) == 2:
+        raise DerivationError(f"{node} adds a scalar to an array")
+    return _entrywise(values, lambda *numbers: NUMBERS.fsum(numbers), node)
+
+
+def _scale(point: Point, node: Scale, letters: Letters) -> Value:
+    values = _all(point, node.args, letters)
+    if any(isinstance(value, list) for value in values[:-1]):
+        raise DerivationError(f"{node} scales by something that is no scalar")
+    return _entrywise(values, _times, node)
+
+
+def _elementwise(point: Point, node: Elementwise, letters: Letters) -> Value:
+    slots = node.function.variables
+    run = point.compile_with(node.function.expr, slots)
+    return _entrywise(_all(point, node.arguments, letters), run, node)
+
+
+def _sum_over_examples(point: Point, node: SumOverExamples, letters: Letters) -> Value:
+    letter, extent, body = node.args
+    values = [matrix_value(point, body, {**letters, letter: at}) for at in range(point.extent(extent))]
+    return _entrywise(values, lambda *numbers: NUMBERS.fsum(numbers), node)
+
+
+def _diagonal(point: Point, node: Diagonal, letters: Letters) -> Value:
+    column = matrix_value(point, node.args[0], letters)
+    return _rows((len(column),) * 2, lambda at: column[at[0]][0] if at[0] == at[1] else NUMBERS.zero)
+
+
+def _ones(point: Point, node: Ones, letters: Letters) -> Value:
+    return _rows((point.extent(node.args[0]),), lambda at: NUMBERS.one)
+
+
+def _identity(point: Point, node: Identity, letters: Letters) -> Value:
+    return _rows((point.extent(node.args[0]),) * 2, lambda at: NUMBERS.one if at[0] == at[1] else NUMBERS.zero)
+
+
+_READERS: tuple[tuple[type[MatrixExpression], Callable[[Point, Any, Letters], Value]], ...] = (
+    (ArrayOf, _array), (Scalar, _scalar), (Ones, _ones), (Identity, _identity), (Transpose, _transpose),
+    (Diagonal, _diagonal), (Product, _product), (Hadamard, _hadamard), (Plus, _plus), (Scale, _scale),
+    (Elementwise, _elementwise), (FunctionSlope, _slope), (Gradient, _gradient), (PartialGradient, _partial_gradient),
+    (Jacobian, _jacobian), (SumOverExamples, _sum_over_examples),
+)  # fmt: skip
+
+
+def entries(value: Value, rank: int) -> Table:
+    """The value as a table by place, of the rank that the index form has."""
+    if rank == 0:
+        return {(): value}
+    if not isinstance(value, list):
+        value = [[value]]
+    if rank == 1:
+        if any(len(row) != 1 for row in value):
+            raise DerivationError(f"a column was expected, not an array of shape ({len(value)}, {len(value[0])})")
+        return {(row,): value[row][0] for row in range(len(value))}
+    return {at: value[at[0]][at[1]] for at in places((len(value), len(value[0])))}

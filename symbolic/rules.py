@@ -1,0 +1,82 @@
+"""Rules and steps: records without logic.
+
+A `Rule` is a name and its law in one line; the law is what the page prints as justification. A `Step` says that
+`before` equals `after` by a rule. A `Result` is one quantity and the chain of steps that leads from its definition to
+its final form; the final form is read off the last step and stored nowhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from sympy import Basic, Expr, Symbol
+
+from symbolic.tensors import Equation, Fact, Tensor
+
+
+@dataclass(frozen=True)
+class Rule:
+    """name: how a step is labelled at the right of its line. law: the identity it applies, in plain text."""
+
+    name: str
+    law: str
+
+
+CHAIN = Rule("chain rule", "dL/dv = sum over every u computed from v, and every element i of u, of dL/du_i * partial u_i/partial v")
+SUBSTITUTE = Rule("substitute", "a quantity derived above is replaced by its form")
+NAME = Rule("name", "a quantity derived above is called by its name")
+FUNCTION = Rule("elementwise function", "a_i = f(z_i) gives partial a_i/partial z_j = [i = j] f'(z_j): the Jacobian is diagonal")
+DIFFERENTIATE = Rule("differentiate", "the defining equation is differentiated")
+CONTRACT = Rule("contract", "sum over s of [s = t] f_s is f_t; factors free of s move out of the sum")
+REUSE_OUTPUT = Rule("reuse the output", "a = g(z) is solved for the transcendental part and put into g'(z)")
+TIDY = Rule("simplify", "cancel, factor, collect")
+USE_FACT = Rule("use a fact", "something declared of the data")
+WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
+
+# In the order in which a derivation meets them; the page's list of rules and the documentation are made from it.
+RULES = (CHAIN, SUBSTITUTE, NAME, FUNCTION, DIFFERENTIATE, CONTRACT, REUSE_OUTPUT, TIDY, USE_FACT, WRITE_AS_MATRICES)
+
+
+@dataclass(frozen=True)
+class Step:
+    """before = after, by `rule`.
+
+    substeps: the same equality in smaller steps, where it has any; they are equalities of parts of `before`.
+    because:  what is cited: a fact, the equation that was differentiated or solved, or the key of an earlier result.
+    """
+
+    rule: Rule
+    before: Expr
+    after: Basic
+    substeps: tuple[Step, ...] = ()
+    because: Fact | Equation | str | None = None
+
+    def walk(self) -> Iterator[Step]:
+        """This step after all of its substeps."""
+        for substep in self.substeps:
+            yield from substep.walk()
+        yield self
+
+
+@dataclass(frozen=True)
+class Result:
+    """One derived quantity: tensor[indices] = steps[0].before = ... = steps[-1].after.
+
+    tensor:  the adjoint or gradient that is derived. `tensor.of` is the key of the tensor it belongs to.
+    named:   later lines use it by its name, and code computes it. Otherwise it was put into a later result.
+    """
+
+    tensor: Tensor
+    indices: tuple[Symbol, ...]
+    steps: tuple[Step, ...]
+    named: bool = True
+
+    @property
+    def equation(self) -> Equation:
+        """The result, read off the last step."""
+        return Equation(self.tensor, self.indices, self.steps[-1].after)
+
+    def walk(self) -> Iterator[Step]:
+        for step in self.steps:
+            yield from step.walk()

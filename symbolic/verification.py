@@ -1,0 +1,282 @@
+"""Verification: both sides of every step, at random points, in 50-digit arithmetic.
+
+Every step of every result is an equality of two index expressions, or of an index expression and its matrix form. Both
+sides are evaluated for all values of the free letters, at several random points and, where the program has a kink, once
+more with all parameters 0, where a ReLU sits on its kink and the stated convention must hold. The chain itself is
+checked too: it starts from the derivative that it claims to derive, and each step begins where the last one ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from sympy import Basic, Expr, Indexed, KroneckerDelta, Piecewise, Sum, Symbol
+
+from symbolic.errors import DerivationError, NoMatrixForm
+from symbolic.evaluation import NEAREST_KINK, NUMBERS, NotReal, Point, places, random_leaves, stand_in_sizes
+from symbolic.expressions import TotalDerivative
+from symbolic.matrixform import MatrixExpression, matrix_form
+from symbolic.matrixvalues import entries, matrix_value
+from symbolic.rules import WRITE_AS_MATRICES, Result, Step
+from symbolic.tensors import indices_of, key_of, per_example_loss
+
+if TYPE_CHECKING:
+    from symbolic.derivation import Derivation
+
+TOLERANCE = NUMBERS.mpf("1e-30")
+MOST_DRAWS = 40
+
+
+@dataclass(frozen=True)
+class Row:
+    """What verification found of one step: `error` is the largest relative difference of its two sides."""
+
+    quantity: str
+    number: str
+    rule: str
+    points: int
+    error: float
+    problem: str = ""
+
+    @property
+    def ok(self) -> bool:
+        return not self.problem
+
+
+@dataclass(frozen=True)
+class Report:
+    """Outcome of a verification; prints as a table."""
+
+    rows: tuple[Row, ...]
+    sizes: str
+    points: int
+    kink_points: int
+
+    @property
+    def ok(self) -> bool:
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    @property
+    def failures(self) -> tuple[Row, ...]:
+        return tuple(row for row in self.rows if not row.ok)
+
+    def __str__(self) -> str:
+        head = ("quantity", "step", "rule", "largest relative error", "verdict")
+        body = [
+            (row.quantity, row.number, row.rule, f"{row.error:.1e}", "true" if row.ok else f"FALSE: {row.problem}")
+            for row in self.rows
+        ]
+        widths = [max(len(line[column]) for line in [head, *body]) for column in range(4)]
+        lines = [
+            "  ".join([*(cell.ljust(width) for cell, width in zip(line[:4], widths, strict=True)), line[4]])
+            for line in [head, *body]
+        ]
+        kink = f" and {self.kink_points} on the kink" if self.kink_points else ""
+        verdict = "all true" if self.ok else f"{len(self.failures)} FALSE"
+        lines.append(
+            f"{len(self.rows)} equalities at {self.points} random points{kink}, {NUMBERS.dps} digits, {self.sizes}: {verdict}"
+        )
+        return "\n".join(lines)
+
+
+def verify(
+    derivation: Derivation, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None
+) -> Report:
+    """Check every step of a derivation and every matrix form that the page may print.
+
+    points:   how many random points; the kink is one more.
+    progress: called with (results done, results in all).
+
+    Raises:
+        DerivationError: if no point can be drawn at which the program has real values.
+    """
+    program = derivation.program
+    sizes = stand_in_sizes(program)
+    drawn = [_draw(derivation, sizes, seed * 1000 + number) for number in range(points)]
+    kink = _on_the_kink(derivation, sizes) if any(e.rhs.has(Piecewise) for e in program.equations) else None
+    every = drawn + ([kink] if kink else [])
+    rows: list[Row] = []
+    for done, result in enumerate(derivation.results):
+        rows.extend(_chain_rows(derivation, result, every))
+        if progress:
+            progress(done + 1, len(derivation.results))
+    named = ", ".join(f"{symbol} = {number}" for symbol, number in sizes.items())
+    return Report(tuple(rows), named or "sizes as given", points, 1 if kink else 0)
+
+
+def _meaning(derivation: Derivation) -> dict[str, tuple[str, str]]:
+    """What every derived tensor stands for: key -> (tensor differentiated, tensor by which)."""
+    program = derivation.program
+    one = per_example_loss(program).key
+    return {
+        result.tensor.key: (
+            program.objective if result.tensor.role == "gradient" and result.named else one, result.tensor.of or ""
+        )
+        for result in derivation.results
+    }  # fmt: skip
+
+
+def _point(derivation: Derivation, sizes: dict[Symbol, int], leaves: dict[str, Any], seed: int) -> Point:
+    derived = {result.tensor.key: result.tensor for result in derivation.results}
+    return Point(derivation.program, sizes, leaves, _meaning(derivation), derived, seed)
+
+
+def _draw(derivation: Derivation, sizes: dict[Symbol, int], seed: int) -> Point:
+    """A random point at which everything is real and no condition is about to change its mind."""
+    reason = ""
+    for attempt in range(MOST_DRAWS):
+        leaves = random_leaves(derivation.program, sizes, seed * MOST_DRAWS + attempt, positive=attempt >= MOST_DRAWS // 2)
+        try:
+            point = _point(derivation, sizes, leaves, seed)
+        except NotReal as error:
+            reason = str(error)
+            continue
+        if point.kink_distance is None or point.kink_distance > NEAREST_KINK:
+            return point
+        reason = "a condition is at its kink"
+    raise DerivationError(f"no random point was found at which the program has real values: {reason}")
+
+
+def _on_the_kink(derivation: Derivation, sizes: dict[Symbol, int]) -> Point | None:
+    """The point with all parameters 0, if a condition is then exactly at its kink."""
+    leaves = random_leaves(derivation.program, sizes, 0)
+    for leaf in derivation.program.parameters:
+        leaves[leaf.key] = dict.fromkeys(leaves[leaf.key], NUMBERS.zero)
+    try:
+        point = _point(derivation, sizes, leaves, 0)
+    except NotReal:
+        return None
+    return point if point.kink_distance == 0 else None
+
+
+def _chain_rows(derivation: Derivation, result: Result, points: list[Point]) -> Iterable[Row]:
+    name = result.tensor.key
+    start = _claimed_start(derivation, result)
+    if not result.steps or result.steps[0].before != start:
+        yield Row(name, "0", "definition", 0, float("inf"), f"the derivation does not start from {start}")
+        return
+    before: Basic = start
+    for number, step in enumerate(result.steps, 1):
+        if step.before != before:
+            yield Row(name, str(number), step.rule.name, 0, float("inf"), "does not begin where the last step ended")
+        yield from _step_rows(derivation, result, step, str(number), points)
+        before = step.after
+        if not isinstance(step.after, MatrixExpression):
+            yield from _matrix_rows(derivation, result, step.after, number, points)
+
+
+def _claimed_start(derivation: Derivation, result: Result) -> Expr:
+    program = derivation.program
+    of, by = _meaning(derivation)[result.tensor.key]
+    tensor = program.tensors[by]
+    return TotalDerivative(program.tensors[of].element, tensor.element)
+
+
+def _step_rows(
+    derivation: Derivation, result: Result, step: Step, number: str, points: list[Point]
+) -> Iterable[Row]:
+    for part, substep in enumerate(step.substeps, 1):
+        yield from _step_rows(derivation, result, substep, f"{number}.{part}", points)
+    yield _row(derivation, result, step, number, points)
+
+
+def _matrix_rows(
+    derivation: Derivation, result: Result, after: Expr, number: int, points: list[Point]
+) -> Iterable[Row]:
+    """The line in matrix notation, about one example (m) and for all examples at once (s), where it has these forms."""
+    example = derivation.program.example
+    for mark, carried in (("m", example), ("s", None)) if example is not None else (("m", None),):
+        try:
+            form = matrix_form(after, result.indices, derivation.tensors, carried, result.tensor.shape)
+        except NoMatrixForm:
+            continue
+        yield _row(derivation, result, Step(WRITE_AS_MATRICES, after, form), f"{number}{mark}", points, carried)
+
+
+def _row(
+    derivation: Derivation, result: Result, step: Step, number: str, points: list[Point], carried: Symbol | None = None
+) -> Row:
+    worst = 0.0
+    try:
+        ranges = free_ranges(step, result, derivation)
+        for point in points:
+            worst = max(worst, _difference(point, step, result, ranges, carried))
+    except (DerivationError, NotReal, KeyError, IndexError, ValueError) as error:
+        kind = "an index runs outside of its axis" if isinstance(error, (KeyError, IndexError)) else str(error)
+        return Row(result.tensor.key, number, step.rule.name, 0, float("inf"), kind)
+    problem = "" if worst <= TOLERANCE else "the two sides differ"
+    return Row(result.tensor.key, number, step.rule.name, len(points), worst, problem)
+
+
+def _difference(point: Point, step: Step, result: Result, ranges: dict[Symbol, Expr], carried: Symbol | None) -> float:
+    """The largest difference of the two sides, relative to their largest entry.
+
+    carried: the example index, if a matrix form on the right is about one example.
+    """
+    letters = list(ranges)
+    extents = tuple(point.extent(ranges[letter]) for letter in letters)
+    left = point.compile(step.before)
+    sides: list[tuple[Any, Any]] = []
+    if isinstance(step.after, MatrixExpression):
+        axes = [letter for letter in result.indices if letter != carried]
+        example = [letter for letter in letters if letter == carried]
+        for chosen in places(tuple(point.extent(ranges[letter]) for letter in example)):
+            fixed = dict(zip(example, chosen, strict=True))
+            table = entries(matrix_value(point, step.after, dict(fixed)), len(axes))
+            shape = tuple(point.extent(ranges[letter]) for letter in axes)
+            if set(table) != set(places(shape)):
+                raise DerivationError("the matrix form has another shape")
+            for place in places(shape):
+                sides.append((left({**fixed, **dict(zip(axes, place, strict=True))})[0], table[place]))
+    else:
+        right = point.compile(step.after)
+        for place in places(extents):
+            values = dict(zip(letters, place, strict=True))
+            sides.append((left(values)[0], right(values)[0]))
+    scale = max((abs(value) for pair in sides for value in pair), default=NUMBERS.zero)
+    gap = max((abs(one - other) for one, other in sides), default=NUMBERS.zero)
+    return float(gap / scale) if scale else float(gap)
+
+
+def free_ranges(step: Step, result: Result, derivation: Derivation) -> dict[Symbol, Expr]:
+    """The sizes that the free letters of a step run over, read off the axes they stand at.
+
+    Raises:
+        DerivationError: if a letter stands at axes of different sizes, which a dropped transpose does.
+    """
+    tensors = derivation.tensors
+    ranges: dict[Symbol, Expr] = {}
+    deltas: list[tuple[tuple[Basic, Expr | None], ...]] = []
+    own = result.tensor.shape
+    for letter, extent in zip(result.indices, own, strict=True):
+        ranges[letter] = extent
+    sides = [step.before] if isinstance(step.after, MatrixExpression) else [step.before, step.after]
+    stack: list[tuple[Basic, dict[Symbol, Expr]]] = [(side, {}) for side in sides]
+    while stack:
+        node, bound = stack.pop()
+        if isinstance(node, Sum):
+            inner = dict(bound)
+            inner.update((letter, high + 1) for letter, _, high in node.limits)
+            stack.append((node.function, inner))
+            continue
+        if isinstance(node, KroneckerDelta):
+            deltas.append(tuple((one, bound.get(one)) for one in node.args))
+        if isinstance(node, Indexed):
+            tensor = tensors[key_of(node) or ""]
+            for letter, extent in zip(indices_of(node), tensor.shape, strict=True):
+                known = bound.get(letter, ranges.get(letter))
+                if known is None and isinstance(letter, Symbol):
+                    ranges[letter] = extent
+                elif known is not None and known != extent:
+                    raise DerivationError(f"index {letter} runs over {known} elements, but an axis of {tensor.key} has {extent}")
+            continue
+        stack.extend((argument, bound) for argument in node.args)
+    for first, second in deltas:
+        for (one, inside), (other, extent) in ((first, second), (second, first)):
+            if isinstance(one, Symbol) and inside is None and one not in ranges:
+                known = extent if extent is not None else ranges.get(other)
+                if known is not None:
+                    ranges[one] = known
+    return ranges
