@@ -76,7 +76,9 @@ class Node:
         """A Python scalar made of numbers and sizes: computed outside NumPy, so that it keeps every dtype."""
         if self.op in ("number", "extent"):
             return True
-        return self.op not in ("cast", "fill", "tensor", "identity") and all(argument.is_host for argument in self.args)
+        return self.op not in ("cast", "fill", "tensor", "identity") and all(
+            argument.is_host for argument in self.args
+        )
 
     def walk(self) -> Iterator[Node]:
         """Every node below and this one, arguments first, each once."""
@@ -154,7 +156,9 @@ PART_NAMES = {
 }  # fmt: skip
 
 
-def assemble(definitions: dict[str, Node], equations: dict[str, Equation], outputs: tuple[str, ...], taken: set[str]) -> ArrayProgram:
+def assemble(
+    definitions: dict[str, Node], equations: dict[str, Equation], outputs: tuple[str, ...], taken: set[str]
+) -> ArrayProgram:
     """The assignments that compute `outputs`, nothing else, every shared part once.
 
     definitions: the node of each tensor that an equation defines, in an order that can be computed.
@@ -213,7 +217,9 @@ def _with_names(root: Node, names: dict[Node, str]) -> Node:
         if node in names:
             rebuilt[node] = Node("tensor", detail=names[node], shape=node.shape)
         else:
-            rebuilt[node] = Node(node.op, tuple(rebuilt[argument] for argument in node.args), node.detail, node.shape)
+            rebuilt[node] = Node(
+                node.op, tuple(rebuilt[argument] for argument in node.args), node.detail, node.shape
+            )
     return rebuilt[root]
 
 

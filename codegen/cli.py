@@ -52,7 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     from codegen.commands import COMMANDS
-
     from symbolic.errors import DeltaformError, DeltaformWarning
 
     with warnings.catch_warnings():

@@ -14,11 +14,15 @@ from symbolic.errors import DataError
 def _check_parameters(params, shapes, sizes, dtypes):
     """Refuse `params` unless it has exactly the keys and shapes of `shapes`; the named sizes are noted in `sizes`."""
     if not isinstance(params, dict):
-        raise DataError(f"params is a {type(params).__name__}; it must be a dict with the keys {', '.join(shapes)}")
+        raise DataError(
+            f"params is a {type(params).__name__}; it must be a dict with the keys {', '.join(shapes)}"
+        )
     missing = [key for key in shapes if key not in params]
     extra = [str(key) for key in params if key not in shapes]
     if missing or extra:
-        found = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra)} not known"] * bool(extra)
+        found = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra)} not known"] * bool(
+            extra
+        )
         raise DataError(f"params: {'; '.join(found)}; it must have exactly the keys {', '.join(shapes)}")
     for key, shape in shapes.items():
         _check_array(f'params["{key}"]', params[key], shape, sizes, dtypes)
@@ -27,20 +31,30 @@ def _check_parameters(params, shapes, sizes, dtypes):
 def _check_array(name, array, shape, sizes, dtypes):
     """Refuse `array` unless it is a plain real array of this shape and of the same dtype as those before it."""
     if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
-        raise DataError(f"{name} is a {type(array).__name__}; it must be a plain NumPy array: convert it to a dense np.ndarray")
+        raise DataError(
+            f"{name} is a {type(array).__name__}; it must be a plain NumPy array: convert it to a dense np.ndarray"
+        )
     if array.dtype not in (np.float32, np.float64):
         kind = "integers" if np.issubdtype(array.dtype, np.integer) else f"dtype {array.dtype}"
-        raise DataError(f"{name} holds {kind}; it must be float32 or float64: convert with .astype(np.float64)")
+        raise DataError(
+            f"{name} holds {kind}; it must be float32 or float64: convert with .astype(np.float64)"
+        )
     wanted = ", ".join(map(str, shape)) + "," * (len(shape) == 1)
     if array.ndim != len(shape):
         raise DataError(
             f"{name} has shape {array.shape}, which has {array.ndim} axes; required is ({wanted}): "
-            + ("take one row for each example, as in x[np.newaxis, :]" if array.ndim < len(shape) else "use .reshape")
+            + (
+                "take one row for each example, as in x[np.newaxis, :]"
+                if array.ndim < len(shape)
+                else "use .reshape"
+            )
         )
     for axis, extent in enumerate(shape):
         found = array.shape[axis]
         if found == 0:
-            raise DataError(f"{name} is empty: its shape is {array.shape}; required is ({wanted}) with at least one element")
+            raise DataError(
+                f"{name} is empty: its shape is {array.shape}; required is ({wanted}) with at least one element"
+            )
         required, source = sizes.get(extent, (extent, "")) if isinstance(extent, str) else (extent, "")
         if isinstance(required, str):
             sizes[extent] = (found, f", because {name} has {extent} = {found}")
@@ -72,14 +86,18 @@ def _check_interval(name, array, low, high):
     """Refuse values outside [low, high]; NaN is let through, so that it shows in the result."""
     if (array < low).any() or (array > high).any():
         found = float(array.min()) if (array < low).any() else float(array.max())
-        raise DataError(f"{name} contains {found}; its values must lie between {low} and {high}: recode them, as labels 0 and 1")
+        raise DataError(
+            f"{name} contains {found}; its values must lie between {low} and {high}: recode them, as labels 0 and 1"
+        )
 
 
 def _one_hot(name, labels, classes, dtype):
     """Rows with a 1 at each label, for integer labels 0 to classes - 1."""
     if labels.size and (labels.min() < 0 or labels.max() >= classes):
         wrong = int(labels.min()) if labels.min() < 0 else int(labels.max())
-        raise DataError(f"{name} contains label {wrong}; labels must lie between 0 and {classes - 1}, one for each class")
+        raise DataError(
+            f"{name} contains label {wrong}; labels must lie between 0 and {classes - 1}, one for each class"
+        )
     rows = np.zeros((labels.size, classes), dtype)
     rows[np.arange(labels.size), labels] = 1.0
     return rows

@@ -59,5 +59,10 @@ def functions_of(source: str) -> Functions:
     exec(compile(tree, "<deltaform>", "exec"), namespace)  # noqa: S102
     # The module's own error class would be none of our family.
     namespace["DataError"] = DataError
-    names = ("forward", "loss", "loss_and_gradients")
-    return Functions(*(namespace[name] for name in names), source, {name: namespace[f"_{name}"] for name in names})
+    return Functions(
+        forward=namespace["forward"],
+        loss=namespace["loss"],
+        loss_and_gradients=namespace["loss_and_gradients"],
+        source=source,
+        unchecked={name: namespace[f"_{name}"] for name in ("forward", "loss", "loss_and_gradients")},
+    )

@@ -49,13 +49,17 @@ def check_source(source: str) -> ast.Module:
     try:
         tree = ast.parse(source)
     except SyntaxError as error:
-        raise LoweringError(f"generated source, line {error.lineno}: {error.msg}; this is a fault of deltaform") from error
+        raise LoweringError(
+            f"generated source, line {error.lineno}: {error.msg}; this is a fault of deltaform"
+        ) from error
     bound = _bound_names(tree)
     for node in ast.walk(tree):
         fault = _fault(node, bound)
         if fault is not None:
             line = getattr(node, "lineno", "?")
-            raise LoweringError(f"generated source, line {line}: {fault} is not allowed; it was neither written nor run")
+            raise LoweringError(
+                f"generated source, line {line}: {fault} is not allowed; it was neither written nor run"
+            )
     return tree
 
 
@@ -63,7 +67,9 @@ def _bound_names(tree: ast.Module) -> set[str]:
     """Every name that the source itself binds, with NumPy's."""
     bound = {"np", "erf"}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) or (isinstance(node, ast.ExceptHandler) and node.name):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) or (
+            isinstance(node, ast.ExceptHandler) and node.name
+        ):
             bound.add(str(node.name))
         elif isinstance(node, ast.arg):
             bound.add(node.arg)

@@ -44,7 +44,10 @@ def array_programs(derivation: Derivation, contract: Signature) -> dict[str, Arr
     _check_letters(derivation.equations)
     lowered = lower(derivation.equations, derivation.tensors, derivation.program)
     taken = frozenset(derivation.tensors) | frozenset(contract.code_names.values())
-    taken |= {str(s) for t in derivation.tensors.values() for n in t.shape for s in n.free_symbols} | {"dtype", "params"}
+    taken |= {str(s) for t in derivation.tensors.values() for n in t.shape for s in n.free_symbols} | {
+        "dtype",
+        "params",
+    }
     objective = derivation.program.objective
     gradients = tuple(contract.gradients.values())
     return {
@@ -69,7 +72,7 @@ def is_untouched(source: str) -> bool | None:
 
 def _title(derivation: Derivation) -> str:
     """The program's title as one line that cannot end a docstring."""
-    kept = "".join(c for c in derivation.program.title if c.isascii() and c.isprintable() and c not in "\\\"")
+    kept = "".join(c for c in derivation.program.title if c.isascii() and c.isprintable() and c not in '\\"')
     return " ".join(kept.split())[:LONGEST_TITLE]
 
 

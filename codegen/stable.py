@@ -78,7 +78,9 @@ def rewritten(expression: Expr, rule: Rule, definitions: Definitions) -> Expr:
     changed = rule(expression, definitions)
     if changed is not None:
         return changed
-    args = [rewritten(argument, rule, definitions) if argument.args else argument for argument in expression.args]
+    args = [
+        rewritten(argument, rule, definitions) if argument.args else argument for argument in expression.args
+    ]
     if all(new is old for new, old in zip(args, expression.args, strict=True)):
         return expression
     rebuilt = expression.func(*args)
@@ -157,7 +159,11 @@ def _over_exponential(argument: Expr) -> Expr:
 def inline(element: Expr, equation: Equation, avoid: Expr) -> Expr:
     """The right side that defines `element`, at its indices; bound letters are renamed where they would be captured."""
     rhs = equation.rhs
-    taken = {s.name for s in (*avoid.free_symbols, *rhs.free_symbols, *element.free_symbols) if isinstance(s, Symbol)}
+    taken = {
+        s.name
+        for s in (*avoid.free_symbols, *rhs.free_symbols, *element.free_symbols)
+        if isinstance(s, Symbol)
+    }
     taken |= {limit[0].name for node in avoid.atoms(Sum) for limit in node.limits}
     for node in sorted(rhs.atoms(Sum), key=str):
         for limit in node.limits:
@@ -168,7 +174,9 @@ def inline(element: Expr, equation: Equation, avoid: Expr) -> Expr:
                 name = f"{letter.name}_{count}"
             rhs = rhs.replace(
                 lambda e, letter=letter: isinstance(e, Sum) and letter in e.bound_symbols,
-                lambda e, letter=letter, name=name: e.xreplace({letter: Symbol(name, integer=True, nonnegative=True)}),
+                lambda e, letter=letter, name=name: e.xreplace(
+                    {letter: Symbol(name, integer=True, nonnegative=True)}
+                ),
             )
     return rhs.xreplace(dict(zip(equation.indices, indices_of(element), strict=True)))
 
@@ -182,7 +190,12 @@ def shifted_softmax(expression: Expr, definitions: Definitions) -> Expr | None:
         return None
     for divisor in expression.args:
         base, exponent = divisor.as_base_exp()
-        if exponent != -1 or not isinstance(base, Sum) or not isinstance(base.function, exp) or len(base.limits) != 1:
+        if (
+            exponent != -1
+            or not isinstance(base, Sum)
+            or not isinstance(base.function, exp)
+            or len(base.limits) != 1
+        ):
             continue
         summand = base.function.args[0]
         if isinstance(summand, Add) and any(term.has(MaxOver) for term in summand.args):
@@ -298,7 +311,11 @@ def exponential_minus_one(expression: Expr, definitions: Definitions) -> Expr | 
 
 def choice_as_extremum(expression: Expr, definitions: Definitions) -> Expr | None:
     """(u if u > v else v) = max(u, v) and (u if u < v else v) = min(u, v); a comparison alone would turn NaN into v."""
-    if not isinstance(expression, Piecewise) or len(expression.args) != 2 or expression.args[1].cond is not sympy.true:
+    if (
+        not isinstance(expression, Piecewise)
+        or len(expression.args) != 2
+        or expression.args[1].cond is not sympy.true
+    ):
         return None
     (yes, condition), (no, _) = expression.args
     if not isinstance(condition, (Gt, Ge, Lt, Le)):
@@ -313,7 +330,11 @@ def choice_as_extremum(expression: Expr, definitions: Definitions) -> Expr | Non
 
 def clamped_branch(expression: Expr, definitions: Definitions) -> Expr | None:
     """Code evaluates every branch everywhere, so e^u in the branch for u <= c is taken as e^min(u, c): equal where it counts."""
-    if not isinstance(expression, Piecewise) or len(expression.args) != 2 or expression.args[1].cond is not sympy.true:
+    if (
+        not isinstance(expression, Piecewise)
+        or len(expression.args) != 2
+        or expression.args[1].cond is not sympy.true
+    ):
         return None
     (yes, condition), (no, _) = expression.args
     if not isinstance(condition, (Gt, Ge, Lt, Le)):
@@ -333,8 +354,12 @@ def clamped_branch(expression: Expr, definitions: Definitions) -> Expr | None:
 
 
 def _clamped(branch: Expr, variable: Expr, clamped: Expr) -> Expr:
-    parts = [part for part in branch.atoms(exp, Expm1, log) if part.has(variable) and not part.has(type(clamped))]
-    return reduce(lambda e, part: e.xreplace({part: part.xreplace({variable: clamped})}), sorted(parts, key=str), branch)
+    parts = [
+        part for part in branch.atoms(exp, Expm1, log) if part.has(variable) and not part.has(type(clamped))
+    ]
+    return reduce(
+        lambda e, part: e.xreplace({part: part.xreplace({variable: clamped})}), sorted(parts, key=str), branch
+    )
 
 
 RULES: tuple[Rule, ...] = (

@@ -15,13 +15,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from sympy import Add, Expr, Integer, Mul, Sum, Symbol
+from sympy import Add, Expr, Integer, Sum, Symbol, Tuple
 
 from symbolic.calculus import contract, derivative, fresh, letters, rename_bound, shape_ranges, substitute_indices
 from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, DerivationError, ProgramError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
+from symbolic.repetition import Repetition
 from symbolic.rules import CHAIN, CONTRACT, DIFFERENTIATE, FUNCTION, NAME, REUSE_OUTPUT, SUBSTITUTE, TIDY, Result, Step
 from symbolic.tensors import Equation, Program, Tensor, elements, indices_of, key_of, over, per_example_loss
 
@@ -89,6 +90,7 @@ class _Sweep:
                 self.consumers[key].append(equation)
         self.needed = self._between()
         self.order: list[str] = []
+        self.repetition = Repetition()
         layers: dict[int | None, list[str]] = {}
         for tensor in self.tensors.values():
             if tensor.role == "preactivation":
@@ -177,10 +179,26 @@ class _Sweep:
                 inlined, open_keys = by_name, []
         for key in open_keys:
             self.results[key] = replace(self.results[key], named=False)
-        return Result(self._adjoint(tensor), tensor.indices, tuple(inlined))
+        return Result(self._adjoint(tensor), tensor.indices, inlined)
 
-    def _steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> list[Step]:
-        """From dL/dv to its simplest form."""
+    def _steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> tuple[Step, ...]:
+        """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
+        ranges = shape_ranges(tensor.indices, tensor.shape)
+        mentioned = {key for term in terms for key in (*self.inputs[term.equation.tensor.key], term.equation.tensor.key)}
+        given = Tuple(
+            self.top.element, tensor.element, *tensor.shape,
+            *(Tuple(
+                term.equation.lhs, term.equation.rhs, *term.equation.tensor.shape, *term.place,
+                self._value(term, ranges, inline),
+            ) for term in terms),
+            *(part for fact in self.program.facts for part in (fact.before, fact.after)
+              if mentioned & {key_of(element) for element in elements(fact.before)}),
+        )  # fmt: skip
+        traits = tuple((t.elementwise, t.equation.tensor.key in inline, t.equation.tensor.key == self.top.key) for t in terms)
+        cited = [term.equation for term in terms]
+        return self.repetition.steps(given, traits, cited, lambda: self._derived_steps(tensor, terms, inline))
+
+    def _derived_steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> list[Step]:
         element = tensor.element
         top = self.top.element
         ranges = shape_ranges(tensor.indices, tensor.shape)
@@ -294,47 +312,51 @@ class _Sweep:
             return
         computed = self.results.get(tensor.key)
         if objective.key == self.top.key:
-            steps = self._steps(tensor, self._terms(tensor), set()) if computed is None else [
-                Step(NAME, whole, computed.tensor[tensor.indices], because=computed.tensor.key)
-            ]  # fmt: skip
-            self._put(f"d{tensor.key}", Result(gradient, tensor.indices, tuple(steps)))
+            if computed is None:
+                steps = self._steps(tensor, self._terms(tensor), set())
+            else:
+                steps = (Step(NAME, whole, computed.tensor[tensor.indices], because=computed.tensor.key),)
+            self._put(f"d{tensor.key}", Result(gradient, tensor.indices, steps))
             return
-        example = self.program.example
-        assert example is not None
-        one = TotalDerivative(self.top.element, tensor.element)
-        carries = example in tensor.indices
         if computed is None:
-            indices = tensor.indices if carries else (example, *tensor.indices)
-            shape = tensor.shape if carries else (*self.top.shape, *tensor.shape)
+            carried = self.program.example in tensor.indices
+            indices = tensor.indices if carried else (*self.top.indices, *tensor.indices)
+            shape = tensor.shape if carried else (*self.top.shape, *tensor.shape)
             each = self._free(
                 Tensor(f"each_d{tensor.name}", "gradient", tensor.layer, shape, indices, of=tensor.key)
             )
-            computed = Result(each, indices, tuple(self._steps(tensor, self._terms(tensor), set())), named=False)
+            computed = Result(each, indices, self._steps(tensor, self._terms(tensor), set()), named=False)
             self._put(each.key, computed)
             form: Expr = computed.steps[-1].after
         else:
             form = computed.tensor.element
-        weight_steps = self._weight(objective)
-        weight = weight_steps[0].before
-        extent = self.top.shape[0]
+        given = Tuple(objective.element, self.top.element, tensor.element, *tensor.shape, self.top.shape[0], form)
+        steps = self.repetition.steps(
+            given, ("total", computed.tensor.role), (), lambda: self._total_steps(tensor, form, computed.tensor.key)
+        )
+        self._put(f"d{tensor.key}", Result(gradient, tensor.indices, steps))
+
+    def _total_steps(self, tensor: Tensor, form: Expr, source: str) -> list[Step]:
+        """From dJ/dv through the derivative `form` of one example's loss to the mean or sum over the examples."""
+        objective = self.tensors[self.program.objective]
+        example, extent = self.program.example, self.top.shape[0]
+        carried = example in tensor.indices
+        weights = self._weight(objective)
+        one = TotalDerivative(self.top.element, tensor.element)
 
         def total(body: Expr) -> Expr:
-            return body if carries else Sum(body, over(example, extent))
+            return body if carried else Sum(body, over(example, extent))
 
         ranges = {**shape_ranges(tensor.indices, tensor.shape), example: extent}
-        lines = [
-            (CHAIN, total(weight * one), (), None),
-            (DIFFERENTIATE, contract(total(weight_steps[-1].after * one), ranges), tuple(weight_steps), None),
+        chained = total(weights[0].before * one)
+        weighted = contract(total(weights[-1].after * one), ranges)
+        formed = contract(weighted.xreplace({one: form}), ranges)
+        return [
+            Step(CHAIN, TotalDerivative(objective.element, tensor.element), chained),
+            Step(DIFFERENTIATE, chained, weighted, tuple(weights), self.program.definitions[objective.key]),
+            Step(SUBSTITUTE, weighted, formed, because=source),
+            *tidy_steps(formed, self.program.facts),
         ]
-        lines.append((SUBSTITUTE, contract(lines[-1][1].xreplace({one: form}), ranges), (), computed.tensor.key))
-        steps = []
-        before: Expr = whole
-        for rule, after, substeps, because in lines:
-            if after != before:
-                steps.append(Step(rule, before, after, substeps, because))
-                before = after
-        steps.extend(tidy_steps(before, self.program.facts))
-        self._put(f"d{tensor.key}", Result(gradient, tensor.indices, tuple(steps)))
 
     def _weight(self, objective: Tensor) -> list[Step]:
         """How much one example's loss counts in the objective: 1/N for a mean."""

@@ -9,19 +9,20 @@ The document needs pdflatex with `texlive-latex-base` and nothing else.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sympy import Basic, Expr, Integer, Mul, Piecewise, Symbol
+from sympy import Add, Basic, Expr, Mul, Piecewise, Symbol
 
 from symbolic.derivation import Derivation
 from symbolic.errors import NoMatrixForm, UsageError
 from symbolic.expressions import TotalDerivative, Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
-from symbolic.matrixform import matrix_form, stacked_form
+from symbolic.matrixform import MatrixExpression, matrix_form, stacked_form
 from symbolic.notation import Notation, escape_text, notation_named
-from symbolic.rules import RULES, Result, Step
+from symbolic.rules import RULES, Result, Rule, Step
 from symbolic.tensors import Equation, Fact, Tensor, elements, key_of
 
 FORMS = ("matrix", "component")
@@ -41,14 +42,14 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \newcommand{\by}[1]{\tag*{\footnotesize\textcolor{rulegray}{#1}}}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{0.6em}
-\allowdisplaybreaks
+\allowdisplaybreaks[1]
 """
 
-ROLE_NAMES = {
-    "input": "input", "target": "target", "parameter": "parameter", "preactivation": "pre-activation",
-    "activation": "activation", "loss": "loss", "cost": "cost", "intermediate": "intermediate",
-    "adjoint": "adjoint", "gradient": "gradient",
-}  # fmt: skip
+# A word of a law that is a formula.
+FORMULA = re.compile(r"partial|[A-Za-z]|[*=<>+-]|[A-Za-z0-9^]*[_/\[\]='()][A-Za-z0-9_/\[\]='()^-]*")
+DISPLAY = r"\begin{align*}"
+# The letter with which a named function is defined.
+VARIABLE = Symbol("t")
 
 
 def latex_document(
@@ -87,120 +88,356 @@ def _derivatives(derivation: Derivation) -> Iterator[TotalDerivative]:
 
 @dataclass
 class _Line:
-    """One line of an aligned display: left side, which may be empty, right side in pieces, the rule's name."""
+    """One line of an aligned display: left side, which may be empty, right side in pieces, the rules' names."""
 
     left: str
     right: list[str]
     label: str = ""
 
 
-@dataclass
 class _Page:
-    derivation: Derivation
-    notation: Notation
-    form: str
-    detail: str
-    used: list[str] = field(default_factory=list)
-    facts: list[str] = field(default_factory=list)
+    """Writes one document. Results are written one after the other: the cost is linear in their number."""
 
-    def __post_init__(self) -> None:
-        self.program = self.derivation.program
-        self.tensors = self.derivation.tensors
-        self.printer = printer_for(self.derivation, self.notation)
+    def __init__(self, derivation: Derivation, notation: Notation, form: str, detail: str) -> None:
+        self.derivation = derivation
+        self.program = derivation.program
+        self.tensors = derivation.tensors
+        self.printer = printer_for(derivation, notation)
+        self.form = form
+        self.detail = detail
+        self.used: dict[str, Rule] = {}
 
     def document(self) -> str:
-        title = escape_text(self.program.title).replace("-$>$", r"$\to$") if self.program.title else "A program"
+        title = escape_text(self.program.title).replace("-$>$", r"$\to$") or "A program"
         parts = [
-            PREAMBLE,
-            r"\title{Backpropagation\\[0.4ex]\large " + title + "}",
-            r"\author{}\date{}",
-            r"\begin{document}",
-            r"\maketitle",
-            self._setup(),
-            *self._sections(),
-            self._summary(),
-            self._rules(),
+            PREAMBLE + r"\begin{document}",
+            r"\begin{center}{\LARGE Backpropagation}\\[1.2ex]{\large " + title + r"}\end{center}",
+            *self._setup(),
+            *(self._sections() if self.detail != "result" else []),
+            *self._summary(),
+            *self._rules(),
             r"\end{document}",
         ]
-        return "\n".join(part for part in parts if part) + "\n"
+        # A display belongs to the paragraph before it: a blank line there would open an empty paragraph.
+        return "\n\n".join(part for part in parts if part).replace("\n\n" + DISPLAY, "\n" + DISPLAY) + "\n"
 
     # ------------------------------------------------------------------ set-up
 
-    def _setup(self) -> str:
-        equations = self.program.equations
-        parts = [r"\section*{Set-up}", self._shapes(), self._count()]
-        parts.append("Forward equations" + (", for one example:" if self.program.example is not None else ":"))
-        parts.append(self._display([self._equation(equation) for equation in equations]))
+    def _setup(self) -> Iterator[str]:
+        program = self.program
+        yield r"\section*{Set-up}"
+        yield self._shapes()
+        yield self._count()
+        yield "Forward" + (", for one example:" if program.example is not None else ":")
+        yield _display([self._forward(equation) for equation in program.equations])
         functions = self._functions()
         if functions:
-            parts += ["with", self._display(functions)]
-        parts.append(self._aim())
-        for fact in self.program.facts:
+            yield "where"
+            yield _display(functions)
+        undefined = sorted({node for e in program.equations for node in e.rhs.atoms(Undefined)}, key=str)
+        names = sorted({self.printer.notation.function(node.name) for node in undefined})
+        if names:
+            formulas = ", ".join(f"${name}$" for name in names)
+            yield f"Of {formulas} nothing is assumed but that the derivatives exist."
+        for fact in program.facts:
             formula = f"{self.printer.doprint(fact.before)} = {self.printer.doprint(fact.after)}"
-            parts.append(f"Given: {escape_text(fact.statement)}, ${formula}$.")
-        parts.append(self._conventions())
-        return "\n\n".join(part for part in parts if part)
+            yield f"Given: {escape_text(fact.statement)}, ${formula}$."
+        yield self._aim()
+        if any(equation.rhs.has(Piecewise) for equation in program.equations):
+            yield (
+                "Convention: where a function is defined by cases, its derivative is that of the case which holds at "
+                "the point, at the border between two cases too."
+            )
+        if self.form == "matrix":
+            sign, ones = self.printer.notation.hadamard, self.printer.notation.ones
+            yield (
+                f"Vectors are columns. ${sign}$ is the product entry by entry; functions, powers and quotients of vectors "
+                f"are meant entry by entry, and ${ones}$ is the vector of ones."
+            )
 
     def _shapes(self) -> str:
-        rows = []
+        rows = [r"\textit{symbol} & \textit{what it is} & \textit{shape} & \\[0.4ex]"]
         for tensor in self.program.leaves:
-            extents = self._axes(tensor)
-            symbol = f"${self.printer.bare(tensor)}$"
+            pairs = zip(tensor.shape, tensor.indices, strict=True)
+            extents = [extent for extent, letter in pairs if letter != self.program.example]
             shape = self._shape(extents)
-            numbers = self._shape(tuple(self.program.value_of(extent) for extent in extents))
-            known = numbers if numbers != shape else ""
-            rows.append(rf"{symbol} & {ROLE_NAMES[tensor.role]} & ${shape}$ & {f'${known}$' if known else ''} \\")
-        head = r"\begin{longtable}[l]{@{}l@{\qquad}l@{\qquad}l@{\qquad}l@{}}" + "\n"
-        titles = r"\textit{symbol} & \textit{what it is} & \textit{shape} & \textit{in numbers} \\[0.3ex]" + "\n"
-        return head + titles + "\n".join(rows) + "\n" + r"\end{longtable}"
-
-    def _axes(self, tensor: Tensor) -> tuple[Expr, ...]:
-        """The sizes of a tensor for one example."""
-        pairs = zip(tensor.shape, tensor.indices, strict=True)
-        return tuple(extent for extent, letter in pairs if letter != self.program.example)
+            numbers = self._shape([self.program.value_of(extent) for extent in extents])
+            known = f"${numbers}$" if numbers != shape else ""
+            rows.append(rf"${self.printer.bare(tensor)}$ & {tensor.role} & ${shape}$ & {known} \\")
+        return "\n".join([r"\begin{longtable}[l]{@{}l@{\qquad}l@{\qquad}l@{\qquad}l@{}}", *rows, r"\end{longtable}"])
 
     def _shape(self, extents: Sequence[Expr]) -> str:
         if not extents:
             return r"\mathbb{R}"
-        return rf"\mathbb{{R}}^{{{r' \times '.join(self.printer.doprint(n) for n in extents)}}}"
+        return r"\mathbb{R}^{" + r" \times ".join(self.printer.doprint(extent) for extent in extents) + "}"
 
     def _count(self) -> str:
         parameters = self.program.parameters
-        if not parameters:
-            return ""
-        products = [Mul(*tensor.shape) for tensor in parameters]
-        numbers = [self.program.value_of(entry) for entry in products]
-        total = sum(numbers, Integer(0))
-        formula = " + ".join(self.printer.doprint(entry) for entry in products)
-        text = f"{formula} = {self.printer.doprint(total)}" if numbers != products else formula
+        counts = [Mul(*tensor.shape) for tensor in parameters]
+        formula = " + ".join(self.printer.doprint(count) for count in counts)
+        total = self.printer.doprint(self.program.value_of(Add(*counts)))
+        text = formula if self.program.value_of(Add(*counts)) == Add(*counts) else f"{formula} = {total}"
         if width(text) > LINE:
-            text = self.printer.doprint(total)
-            if width(text) > LINE:
-                return ""
-        return f"The number of parameters is ${text}$."
+            text = total if width(total) <= LINE else ""
+        return f"Number of parameters: ${text}$." if parameters and text else ""
 
-    def _equation(self, equation: Equation) -> _Line:
-        matrix = self._both(equation.lhs, self._right(equation), equation.indices, equation.tensor.shape)
-        if matrix is not None:
-            return _Line(*matrix)
-        return self._component_line(equation.lhs, self._right(equation))
+    def _forward(self, equation: Equation) -> _Line:
+        """The defining equation; a function that has a name is written by its name."""
+        argument = self._argument(equation)
+        sides = self._matrices(equation.lhs, argument or equation.rhs, equation.indices, equation.tensor.shape)
+        if argument is not None and equation.function is not None:
+            if sides is None and not self._elementwise(equation):
+                return self._line(equation.lhs, equation.rhs)
+            left, right = sides or (equation.lhs, argument)
+            return _Line(self.printer.doprint(left), [self.printer.applied(equation.function, right)])
+        return self._line(*(sides or (equation.lhs, equation.rhs)))
 
-    def _right(self, equation: Equation) -> Basic:
-        return equation.rhs
+    def _argument(self, equation: Equation) -> Expr | None:
+        """The element that a named function is applied to: the only tensor on the right side."""
+        found = {key_of(element): element for element in elements(equation.rhs)}
+        if equation.function is None or len(found) != 1 or key_of(equation.rhs) or isinstance(equation.rhs, Undefined):
+            return None
+        tensor = self.tensors[next(iter(found)) or ""]
+        return tensor[equation.indices] if len(tensor.shape) == len(equation.indices) else None
 
-    def _component_line(self, left: Basic, right: Basic) -> _Line:
+    def _elementwise(self, equation: Equation) -> bool:
+        return all(element == self._argument(equation) for element in elements(equation.rhs))
+
+    def _functions(self) -> list[_Line]:
+        """What each named function is, once."""
+        lines: dict[str, _Line] = {}
+        for equation in self.program.equations:
+            argument = self._argument(equation)
+            if argument is None or equation.function is None or equation.function.latex in lines:
+                continue
+            if self._elementwise(equation):
+                body = equation.rhs.xreplace({argument: VARIABLE})
+                left = self.printer.applied(equation.function, VARIABLE)
+            else:
+                body = equation.rhs
+                left = self.printer.component(equation.function, self.tensors[key_of(argument) or ""], equation.lhs)
+            lines[equation.function.latex] = _Line(left, self.printer.lines(body, LINE - width(left)))
+        return list(lines.values())
+
+    def _aim(self) -> str:
+        objective = self.tensors[self.program.objective]
+        wanted = ", ".join(f"${self.printer.bare(self.tensors[key])}$" for key in self.derivation.wrt)
+        text = f"Wanted: the derivatives of ${self.printer.bare(objective)}$, to be {self.program.sense}d, by {wanted}."
+        if self.program.example is not None:
+            mark = self.printer.notation.example_mark(self.program.example)
+            text += (
+                f" A line about one example does not write which one; under a sum over the examples the mark ${{}}^{{{mark}}}$ "
+                "does."
+            )
+        return text
+
+    # ------------------------------------------------------------------ results
+
+    def _sections(self) -> Iterator[str]:
+        top = max((r.tensor.layer or 0 for r in self.derivation.results), default=0)
+        groups: dict[str, list[Result]] = {}
+        for result in self.derivation.results:
+            layer = result.tensor.layer
+            if result.tensor.role == "gradient":
+                title = "Parameters" if self._only_parameters() else "Gradients"
+            elif layer is None:
+                title = "Backwards"
+            else:
+                title = "Output layer" if layer == top else f"Hidden layer {layer}"
+            groups.setdefault(title, []).append(result)
+        for title in sorted(groups, key=lambda title: title in ("Parameters", "Gradients")):
+            yield rf"\section*{{{title}}}"
+            for result in groups[title]:
+                yield from self._result(result)
+
+    def _only_parameters(self) -> bool:
+        return all(self.tensors[key].role == "parameter" for key in self.derivation.wrt)
+
+    def _result(self, result: Result) -> Iterator[str]:
+        """The chain of a result, then, at the finest detail, its substeps under the letters that the chain refers to."""
+        smaller = {}
+        if self.detail == "rule":
+            smaller = {id(step): lines for step in result.steps if (lines := self._substeps(step.substeps))}
+        marks = {key: f"({_letter(n)})" for n, key in enumerate(smaller)}
+        yield self._lead(result)
+        yield _display(self._chain(result, marks))
+        for key, lines in smaller.items():
+            yield rf"{{\small In smaller steps, {marks[key]}:}}"
+            yield _display(lines)
+
+    def _lead(self, result: Result) -> str:
+        source = f"${self.printer.bare(self.tensors[result.tensor.of or ''])}$"
+        if self.program.example is None or result.tensor.role != "gradient":
+            return f"By {source}:"
+        one = self.program.example in result.indices and not result.named
+        return f"By {source}, {'one example' if one else 'all examples'}:"
+
+    def _chain(self, result: Result, marks: dict[int, str]) -> list[_Line]:
+        first = result.steps[0].before
+        name = result.tensor[result.indices]
+        shape = result.tensor.shape
+        heads = [name, first] if self._introduces_name(result) else [first]
+        in_matrices = all(self._matrix(head, result.indices, shape) is not None for head in heads)
+        items = [(first, "definition" if len(heads) == 2 else "")]
+        for step in result.steps:
+            items.append((step.after, f"{self._label(step)} {marks.get(id(step), '')}".strip()))
+        lines: list[_Line] = []
+        previous: tuple[bool, str] | None = None
+        for number, (expression, label) in enumerate(items):
+            matrix = self._matrix(expression, result.indices, shape) if in_matrices else None
+            as_matrix = matrix is not None
+            shown: Basic = matrix if matrix is not None else expression
+            left = ""
+            if previous is None or previous[0] != as_matrix:
+                head = self._matrix(heads[0], result.indices, shape) if as_matrix else heads[0]
+                left = self.printer.doprint(head if head is not None else heads[0])
+            text = self.printer.doprint(shown)
+            if number == 0 and len(heads) == 1:
+                previous = None
+                continue
+            if previous == (as_matrix, text) and lines:
+                lines[-1].label = _joined(lines[-1].label, label)
+                continue
+            if left == text:
+                continue
+            lines.append(_Line(left, self.printer.lines(shown, LINE - width(left or lines[0].left)), label))
+            previous = (as_matrix, text)
+        if not lines:
+            lines.append(self._line(heads[0], result.steps[-1].after))
+        return lines
+
+    def _introduces_name(self, result: Result) -> bool:
+        return result.named and result.tensor.role != "gradient"
+
+    def _substeps(self, steps: Sequence[Step]) -> list[_Line]:
+        """Substeps in components, one chain for each part that they rewrite."""
+        lines: list[_Line] = []
+        last: Basic | None = None
+        indent = ""
+        for step in steps:
+            label = self._label(step)
+            left = "" if step.before == last else self.printer.doprint(step.before)
+            indent = left or indent
+            text = self.printer.doprint(step.after)
+            last = step.after
+            if lines and not left and "".join(lines[-1].right) == text or text == left:
+                lines[-1:] = [_Line(lines[-1].left, lines[-1].right, _joined(lines[-1].label, label))] if lines else []
+                continue
+            lines.append(_Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
+        return lines
+
+    def _label(self, step: Step) -> str:
+        self.used[step.rule.name] = step.rule
+        for inner in step.substeps if self.detail == "rule" else ():
+            self.used[inner.rule.name] = inner.rule
+        return escape_text(step.because.statement if isinstance(step.because, Fact) else step.rule.name)
+
+    def _matrix(self, expression: Basic, indices: Sequence[Symbol], shape: Sequence[Expr]) -> Basic | None:
+        """The matrix form, or None where matrices cannot say it or components are wanted."""
+        if self.form != "matrix":
+            return None
+        if isinstance(expression, MatrixExpression):
+            return expression
+        try:
+            return matrix_form(expression, indices, self.tensors, self.program.example, shape)
+        except NoMatrixForm:
+            return None
+
+    def _matrices(
+        self, left: Expr, right: Expr, indices: Sequence[Symbol], shape: Sequence[Expr]
+    ) -> tuple[Basic, Basic] | None:
+        sides = [self._matrix(side, indices, shape) for side in (left, right)]
+        return None if sides[0] is None or sides[1] is None else (sides[0], sides[1])
+
+    def _line(self, left: Basic, right: Basic) -> _Line:
         text = self.printer.doprint(left)
         return _Line(text, self.printer.lines(right, LINE - width(text)))
 
-    def _both(
-        self, left: Basic, right: Basic, indices: Sequence[Symbol], shape: Sequence[Expr]
-    ) -> tuple[str, list[str]] | None:
-        """Both sides in matrix form, or None where matrices cannot say them or components are wanted."""
-        if self.form != "matrix":
+    # ------------------------------------------------------------------ summary and rules
+
+    def _summary(self) -> Iterator[str]:
+        named = [result for result in self.derivation.results if result.named]
+        yield r"\section*{Summary}"
+        yield _boxed([self._final(result) for result in named])
+        stacked = [line for result in named if (line := self._stacked(result)) is not None]
+        if self.program.example is not None and stacked:
+            yield "For all examples at once; capital letters are matrices whose rows are the examples:"
+            yield _boxed(stacked)
+
+    def _final(self, result: Result) -> _Line:
+        head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
+        after = result.steps[-1].after
+        return self._line(*(self._matrices(head, after, result.indices, result.tensor.shape) or (head, after)))
+
+    def _stacked(self, result: Result) -> _Line | None:
+        head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
+        after = result.steps[-1].after
+        if isinstance(after, MatrixExpression):
             return None
         try:
-            sides = [matrix_form(side, indices, self.tensors, self.program.example, shape) for side in (left, right)]
+            sides = [stacked_form(e, result.indices, self.tensors, result.tensor.shape) for e in (head, after)]
         except NoMatrixForm:
             return None
-        text = self.printer.doprint(sides[0])
-        return text, self.printer.lines(sides[1], LINE - width(text))
+        return self._line(*sides)
+
+    def _rules(self) -> Iterator[str]:
+        order = {rule.name: n for n, rule in enumerate(RULES)}
+        used = sorted(self.used.values(), key=lambda rule: (order.get(rule.name, len(order)), rule.name))
+        if used:
+            items = [rf"\item[{escape_text(rule.name)}] {law_text(rule.law)}." for rule in used]
+            yield r"\section*{Rules used}"
+            yield "\n".join([r"\begin{description}", *items, r"\end{description}"])
+
+
+def law_text(law: str) -> str:
+    """A rule's law as running text, with its formulas set as formulas: what has _ / [ ] = ' ( ) or is one letter."""
+    words = law.replace("sum over", "sum\0over").split(" ")
+    kinds = [bool(FORMULA.fullmatch(word.rstrip(",.;:"))) for word in words]
+    for n, word in enumerate(words):
+        if word == "a":
+            kinds[n] = n + 1 < len(words) and words[n + 1] == "="
+    text: list[str] = []
+    for n, word in enumerate(words):
+        word = word.replace("\0", " ")
+        if not kinds[n]:
+            text.append(escape_text(word))
+            continue
+        bare = word.rstrip(",.;:")
+        stop = word[len(bare) :]
+        formula = bare.replace("partial", r"\partial ").replace("*", r"\,")
+        if text and kinds[n - 1] and text[-1].endswith("$"):
+            text[-1] = f"{text[-1][:-1]} {formula}${stop}"
+        else:
+            text.append(f"${formula}${stop}")
+    return " ".join(text)
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number % 26) * (1 + number // 26)
+
+
+def _joined(label: str, other: str) -> str:
+    """Both labels, the same one only once."""
+    return label if not other or other in label.split(", ") else f"{label}, {other}" if label else other
+
+
+def _rows(lines: Sequence[_Line], tags: bool) -> str:
+    rows = []
+    for line in lines:
+        first, *rest = line.right
+        pieces = [f"{line.left} &= {first}", *(rf"&\qquad {piece}" for piece in rest)]
+        if tags and line.label:
+            pieces[-1] += rf" \by{{{line.label}}}"
+        rows += pieces
+    return " \\\\\n".join(row.strip() for row in rows)
+
+
+def _display(lines: Sequence[_Line]) -> str:
+    return "\n".join([DISPLAY, _rows(lines, tags=True), r"\end{align*}"])
+
+
+def _boxed(lines: Sequence[_Line]) -> str:
+    if sum(len(line.right) for line in lines) > BOXED:
+        return _display([_Line(line.left, line.right) for line in lines])
+    inner = "\n".join([r"\begin{aligned}", _rows(lines, tags=False), r"\end{aligned}"])
+    return "\n".join([r"\[", r"\setlength{\fboxsep}{1.2ex}\boxed{", inner, "}", r"\]"])

@@ -86,6 +86,19 @@ class LatexPrinter(Printer):
 
     # ------------------------------------------------------------------ what a page asks for
 
+    def bare(self, tensor: Tensor) -> str:
+        """The tensor's symbol without indices or example."""
+        return self._tensor(tensor)
+
+    def applied(self, function: FunctionName, argument: Basic) -> str:
+        """f(argument) for a function that has a name."""
+        return f"{self.notation.function(function)}{brackets(self.doprint(argument))}"
+
+    def component(self, function: FunctionName, argument: Tensor, element: Expr) -> str:
+        """f(v)_j for a function that takes the whole vector v; j stands where `element` has it."""
+        below = "".join(self._position(n) for n in indices_of(element) if n != self.example)
+        return f"{self.notation.function(function)}{brackets(self._tensor(argument))}_{{{below}}}"
+
     def lines(self, expression: Basic, limit: float) -> list[str]:
         """The expression in one line, or in several if it is wider than `limit` em.
 
@@ -119,17 +132,30 @@ class LatexPrinter(Printer):
                     return [rf"{sign} \Bigl({inner[0]}", *inner[1:-1], rf"{inner[-1]}\Bigr)"]
                 inner = self._pieces(body, limit - width(sign))
                 return [f"{sign} {inner[0]}", *inner[1:]]
-        if isinstance(expression, Hadamard):
-            texts = [self._bracketed(part, MULTIPLY + 1) for part in self._ordered(expression.args)]
-            return [texts[0], *(rf"{{}} {self.notation.hadamard} {text}" for text in texts[1:])]
+        if isinstance(expression, Hadamard) and not any(self._reciprocal(part) for part in expression.args):
+            return self._chained(self._ordered(expression.args), self.notation.hadamard, limit)
         if isinstance(expression, (Mul, Scale)):
             negative, front, above, below = self._fraction(expression)
             if not below and above:
-                texts = [self._bracketed(part, MULTIPLY if n + 1 < len(above) else OPEN) for n, part in enumerate(above)]
-                if len(above) == 1:
-                    texts = self._pieces(above[0], limit - width(front))
-                return [("-" if negative else "") + front + texts[0], *(rf"{{}} \cdot {text}" for text in texts[1:])]
+                entrywise = len(above) == 1 or isinstance(above[-1], Hadamard)
+                pieces = self._pieces(above[0], limit) if len(above) == 1 else self._chained(above, "", limit)
+                if not entrywise or len(above) == 1:
+                    return [("-" if negative else "") + front + pieces[0], *pieces[1:]]
         return [self._text(expression)]
+
+    def _chained(self, factors: list[Basic], sign: str, limit: float) -> list[str]:
+        """Factors with `sign` between them; a bracket that is too wide is itself cut at its signs."""
+        pieces: list[str] = []
+        for n, factor in enumerate(factors):
+            at_least = OPEN if n + 1 == len(factors) and self._level(factor) == OPEN else MULTIPLY + bool(sign)
+            text = self._bracketed(factor, at_least)
+            parts = [text]
+            if width(text) > limit and self._level(factor) < at_least:
+                inner = self._pieces(factor, limit)
+                parts = [rf"\Bigl({inner[0]}", *inner[1:-1], rf"{inner[-1]}\Bigr)"] if len(inner) > 1 else parts
+            join = "" if n == 0 else rf"{{}} {sign} " if sign else r"{} \cdot "
+            pieces += [join + parts[0], *parts[1:]]
+        return pieces
 
     # ------------------------------------------------------------------ brackets and order
 

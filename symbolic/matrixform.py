@@ -175,9 +175,12 @@ def transpose(node: Basic) -> Basic:
 
 
 def product(*nodes: Basic) -> Basic:
+    """Matrix product; scalars move to the front, the identity drops out."""
     flat = _flat(Product, nodes)
     scalars = [c for node in flat if isinstance(node, Scale) for c in node.args[:-1]]
-    return scale(scalars, Product(*_flat(Product, [n.args[-1] if isinstance(n, Scale) else n for n in flat])))
+    bare = _flat(Product, [n.args[-1] if isinstance(n, Scale) else n for n in flat])
+    kept = [node for node in bare if not isinstance(node, Identity)] or bare[:1]
+    return scale(scalars, kept[0] if len(kept) == 1 else Product(*kept))
 
 
 def hadamard(nodes: Sequence[Basic]) -> Basic:

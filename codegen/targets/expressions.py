@@ -38,7 +38,7 @@ def _write(node: Node, names: Mapping[str, str]) -> tuple[str, int]:
     if op in BINARY:
         sign, strength = BINARY[op]
         # A product of matrices is set apart from elementwise ones, although Python would read both from the left.
-        apart = op in ("multiply", "divide") and args[0].op == "matmul"
+        apart = {op, args[0].op} in ({"multiply", "matmul"}, {"divide", "matmul"})
         left = _wrapped(args[0], names, ATOM if apart or op == "power" else strength)
         right = _wrapped(args[1], names, strength + (op in LEFT_ASSOCIATIVE or strength == COMPARISON))
         return f"{left} {sign} {right}" if op != "power" else f"{left}**{right}", strength
@@ -92,7 +92,11 @@ def _call(node: Node, names: Mapping[str, str]) -> str:
 def _reduction(node: Node, names: Mapping[str, str], keepdims: bool) -> str:
     inner = node.args[0]
     keep = "keepdims=True" if keepdims else ""
-    axes = "" if len(node.detail) == len(inner.shape) else f"axis={node.detail[0] if len(node.detail) == 1 else node.detail}"
+    axes = (
+        ""
+        if len(node.detail) == len(inner.shape)
+        else f"axis={node.detail[0] if len(node.detail) == 1 else node.detail}"
+    )
     return f"{_wrapped(inner, names, ATOM)}.{node.op}({', '.join(part for part in (axes, keep) if part)})"
 
 
@@ -112,7 +116,11 @@ def _shape(node: Node, names: Mapping[str, str]) -> str:
 
 
 def size_text(size: Expr, names: Mapping[str, str]) -> str:
-    return str(size.xreplace({symbol: type(symbol)(names.get(str(symbol), str(symbol))) for symbol in size.free_symbols}))
+    return str(
+        size.xreplace(
+            {symbol: type(symbol)(names.get(str(symbol), str(symbol))) for symbol in size.free_symbols}
+        )
+    )
 
 
 class _CommentPrinter(StrPrinter):
@@ -126,7 +134,9 @@ class _CommentPrinter(StrPrinter):
         parts = []
         for branch in node.args:
             text = self._print(branch.expr)
-            parts.append(f"{text} otherwise" if branch.cond == True else f"{text} if {self._print(branch.cond)}")  # noqa: E712
+            parts.append(
+                f"{text} otherwise" if branch.cond == True else f"{text} if {self._print(branch.cond)}"
+            )
         return f"({', '.join(parts)})"
 
 

@@ -27,12 +27,12 @@ def _log1pexp(u):
     return np.maximum(u, 0.0) + np.log1p(np.exp(np.minimum(u, -u)))
 ''',
 }
-ERF_IMPORT = '''
+ERF_IMPORT = """
 try:
     from scipy.special import erf
 except ImportError as missing:
     raise ImportError("this module needs the error function, which NumPy lacks: pip install scipy") from missing
-'''
+"""
 
 
 def numpy_source(signature: Signature, functions: dict[str, ArrayProgram], header: str) -> str:
@@ -43,7 +43,9 @@ def numpy_source(signature: Signature, functions: dict[str, ArrayProgram], heade
     if "erf" in helpers:
         parts.append(ERF_IMPORT)
     parts.append("\n" + _tables(signature))
-    parts.append('\n\nclass DataError(ValueError):\n    """Arrays that do not fit: shape, dtype, keys or labels."""\n')
+    parts.append(
+        '\n\nclass DataError(ValueError):\n    """Arrays that do not fit: shape, dtype, keys or labels."""\n'
+    )
     parts.extend(_public(signature))
     parts.extend(_private(signature, name, program) for name, program in functions.items())
     parts.extend("\n" + HELPER_SOURCES[name] for name in helpers if name in HELPER_SOURCES)
@@ -63,12 +65,16 @@ def _docstring(header: str, signature: Signature) -> str:
         f"({names}). All arrays are float32 or all are float64, and so is the result. NaN in gives NaN out.",
     ]
     if maximise:
-        paragraphs.append("The objective is to be maximised: the gradients are those of the objective itself and point uphill.")
+        paragraphs.append(
+            "The objective is to be maximised: the gradients are those of the objective itself and point uphill."
+        )
     if signature.dtype:
         paragraphs.append(f"This module accepts {signature.dtype} only.")
     for argument in signature.arguments:
         if argument.labels:
-            paragraphs.append(f"In place of rows, {argument.name} may be integer class labels of shape ({argument.shape[0]},).")
+            paragraphs.append(
+                f"In place of rows, {argument.name} may be integer class labels of shape ({argument.shape[0]},)."
+            )
     filled = "\n\n".join(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False) for paragraph in paragraphs)
     return '"""' + filled + '\n"""\n'
 
@@ -95,9 +101,17 @@ def _public(signature: Signature) -> list[str]:
     output = program.tensors[signature.output]
     shape = ", ".join(str(program.value_of(n)) for n in output.shape)
     for name, doc, arguments in (
-        ("forward", f"{signature.output}, of shape ({shape}{',' * (len(output.shape) == 1)}).", signature.inputs),
+        (
+            "forward",
+            f"{signature.output}, of shape ({shape}{',' * (len(output.shape) == 1)}).",
+            signature.inputs,
+        ),
         ("loss", f"The objective {program.objective} as a float.", signature.arguments),
-        ("loss_and_gradients", f"The objective {program.objective} as a float, and a dict of gradients.", signature.arguments),
+        (
+            "loss_and_gradients",
+            f"The objective {program.objective} as a float, and a dict of gradients.",
+            signature.arguments,
+        ),
     ):
         names = ", ".join(argument.name for argument in arguments)
         head = f"params, {names}" if names else "params"
@@ -124,7 +138,9 @@ def _private(signature: Signature, name: str, program: ArrayProgram) -> str:
     doc = "without checks; params may be complex, for a complex step."
     lines.append(f'{INDENT}"""`{name}` {doc}"""')
     reads = set(program.reads)
-    lines += [f'{INDENT}{names.get(key, key)} = params["{key}"]' for key in signature.parameters if key in reads]
+    lines += [
+        f'{INDENT}{names.get(key, key)} = params["{key}"]' for key in signature.parameters if key in reads
+    ]
     lines += [f"{INDENT}{names.get(str(size), str(size))} = {signature.size_source(size)}" for size in program.extents
               if not signature.is_known(size)]  # fmt: skip
     if any(node.op in ("cast", "fill", "identity") for a in program.assignments for node in a.node.walk()):
@@ -167,11 +183,16 @@ def _return(signature: Signature, name: str, program: ArrayProgram) -> str:
     if name != "loss_and_gradients":
         return f"return {names.get(program.returns[0], program.returns[0])}"
     value, *gradients = (names.get(key, key) for key in program.returns)
-    pairs = ", ".join(f'"{key}": {gradient}' for key, gradient in zip(signature.gradient_keys, gradients, strict=True))
+    pairs = ", ".join(
+        f'"{key}": {gradient}' for key, gradient in zip(signature.gradient_keys, gradients, strict=True)
+    )
     line = f"return {value}, {{{pairs}}}"
     if len(line) + len(INDENT) <= WIDTH:
         return line
-    rows = [f'{2 * INDENT}"{key}": {gradient},' for key, gradient in zip(signature.gradient_keys, gradients, strict=True)]
+    rows = [
+        f'{2 * INDENT}"{key}": {gradient},'
+        for key, gradient in zip(signature.gradient_keys, gradients, strict=True)
+    ]
     return "\n".join([f"return {value}, {{", *rows, f"{INDENT}}}"])
 
 
@@ -219,4 +240,3 @@ def _checks(signature: Signature) -> list:
 def _wrapped(text: str, prefix: str) -> list[str]:
     return textwrap.wrap(text, WIDTH, initial_indent=prefix, subsequent_indent=prefix + ("    " if prefix else ""),
                          break_long_words=False, break_on_hyphens=False)  # fmt: skip
-

@@ -1,0 +1,101 @@
+"""Equal layers are derived once. A derivation that differs from an earlier one in names only is that one, renamed.
+
+What a chain of steps depends on is given as one expression. Its tensor names and size symbols are replaced by numbered
+ones in the order in which they appear; if the outcome was met before, so was the chain. Equality is structural, so two
+layers that are not the same mathematics never share a chain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
+
+from sympy import Basic, Expr, Indexed, IndexedBase, Symbol
+from sympy.core.traversal import preorder_traversal
+
+from symbolic.rules import Step
+from symbolic.tensors import Equation
+
+
+@dataclass(frozen=True)
+class _Chain:
+    names: tuple[Symbol, ...]
+    cited: tuple[Equation, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass
+class Repetition:
+    """Chains of steps by what they depend on, up to names."""
+
+    chains: dict[Hashable, _Chain] = field(default_factory=dict)
+
+    def steps(
+        self, given: Basic, traits: Hashable, cited: Sequence[Equation], compute: Callable[[], Sequence[Step]]
+    ) -> tuple[Step, ...]:
+        """The chain that `compute` gives, or an earlier one with its names exchanged.
+
+        given:  everything that the chain depends on, as one expression.
+        traits: what it depends on besides, names left out.
+        cited:  the equations that its steps may cite.
+        """
+        names = names_in(given)
+        general = renamed(given, {name: _numbered(name.is_integer, at) for at, name in enumerate(names)})
+        known = self.chains.get((general, traits))
+        if known is None:
+            steps = tuple(compute())
+            self.chains[general, traits] = _Chain(names, tuple(cited), steps)
+            return steps
+        swap = {old: new for old, new in zip(known.names, names, strict=True) if old != new}
+        keys = {str(old.name): str(new.name) for old, new in swap.items()}
+        equations = dict(zip((e.tensor.key for e in known.cited), cited, strict=True))
+        return tuple(_renamed(step, swap, keys, equations) for step in known.steps)
+
+
+def names_in(expression: Basic) -> tuple[Symbol, ...]:
+    """The symbols that are names, of tensors and of sizes, each once, in the order of the expression."""
+    return tuple(
+        dict.fromkeys(
+            node
+            for node in preorder_traversal(expression)
+            if isinstance(node, Symbol) and (node.is_positive or not node.is_integer)
+        )
+    )
+
+
+@cache
+def _numbered(whole: bool, number: int) -> Symbol:
+    return Symbol(f"_{number}", integer=True, positive=True) if whole else Symbol(f"_{number}", real=True)
+
+
+@lru_cache(maxsize=4096)
+def _element(label: Symbol, indices: tuple[Expr, ...]) -> Indexed:
+    return Indexed(IndexedBase(label), *indices)
+
+
+def renamed(expression: Basic, swap: dict[Symbol, Symbol]) -> Basic:
+    """The expression with names exchanged. Making an Indexed is what costs, so each is made once."""
+    mapping: dict[Basic, Basic] = dict(swap)
+    walk = preorder_traversal(expression)
+    for node in walk:
+        if isinstance(node, Indexed):
+            walk.skip()
+            if node not in mapping and node.base.label in swap:
+                mapping[node] = _element(swap[node.base.label], node.indices)
+    return expression.xreplace(mapping)
+
+
+def _renamed(step: Step, swap: dict[Symbol, Symbol], keys: dict[str, str], equations: dict[str, Equation]) -> Step:
+    because = step.because
+    if isinstance(because, str):
+        because = keys.get(because, because)
+    elif isinstance(because, Equation):
+        because = equations.get(because.tensor.key, because)
+    return replace(
+        step,
+        before=renamed(step.before, swap),
+        after=renamed(step.after, swap),
+        substeps=tuple(_renamed(substep, swap, keys, equations) for substep in step.substeps),
+        because=because,
+    )
