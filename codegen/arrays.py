@@ -1,16 +1,17 @@
 """Array programs: straight-line assignments of array operations, each of which knows its shape.
 
-A `Node` is one operation on whole arrays. Nodes carry no index letters: exp(z[p, j]) and exp(z[p, k]) are the same
-array, so equal work is an equal node and is found by comparing. An `Assignment` names a node; an `ArrayProgram` is one
-function: the arrays it takes, its assignments in order, and the names it returns.
+A `Node` is one operation on whole arrays. Nodes carry no index letters: exp(z[p, j]) and exp(z[p, k]) are the
+same array, so equal work is an equal node and is found by comparing. An `Assignment` names a node; an
+`ArrayProgram` is one function: its assignments in order, and the names it returns.
 
 What each `op` means, with `detail` in brackets:
 
     tensor [key]                      a leaf or an earlier assignment
     number [SymPy number], extent [size]       Python scalars, which never change an array's dtype
     add subtract multiply divide power maximum minimum        elementwise, NumPy broadcasting
-    negative square sqrt exp expm1 log log1pexp logistic tanh sin cos ... absolute sign erf     elementwise, one argument
-    greater less greater_equal less_equal equal not_equal logical_and logical_or logical_not    elementwise, truth values
+    negative square sqrt exp expm1 log log1pexp logistic tanh ... absolute sign erf     elementwise, of one
+    greater less greater_equal less_equal equal not_equal             elementwise, truth values
+    logical_and logical_or logical_not                                elementwise, of truth values
     where                             condition, value if true, value if false
     cast                              truth values or Python scalars as numbers of the program's dtype
     sum [axes], max [axes]            over these axes, which disappear
@@ -102,7 +103,10 @@ def tensor_keys(node: Node) -> list[str]:
 
 @dataclass(frozen=True)
 class Assignment:
-    """name = node. equation: what it computes in index notation, None for a part that is used several times."""
+    """name = node.
+
+    equation: what it computes in index notation, None for a part that is used several times.
+    """
 
     name: str
     node: Node
@@ -179,7 +183,10 @@ def assemble(
                 used_names.add(name)
                 assignments.append(Assignment(name, _with_names(node, names)))
                 names[node] = name
-        assignments.append(Assignment(key, _with_names(root, names), equations[key]))
+        computed = _with_names(root, names)
+        if key in outputs and _shares_memory(computed, definitions, outputs):
+            computed = Node("copy", (computed,), None, computed.shape)
+        assignments.append(Assignment(key, computed, equations[key]))
         if _is_work(root):
             names.setdefault(root, key)
     return ArrayProgram(tuple(assignments), outputs)
@@ -208,6 +215,17 @@ def _count_uses(root: Node, uses: dict[Node, int]) -> None:
 
 def _is_work(node: Node) -> bool:
     return node.op not in VIEWS and node.op not in LEAVES and not node.is_host
+
+
+def _shares_memory(node: Node, definitions: dict[str, Node], outputs: tuple[str, ...]) -> bool:
+    """Whether an array is a view of an argument or of another result."""
+    while node.op in VIEWS:
+        node = node.args[0]
+    return (
+        node.op == "tensor"
+        and bool(node.shape)
+        and (node.detail not in definitions or node.detail in outputs)
+    )
 
 
 def _with_names(root: Node, names: dict[Node, str]) -> Node:

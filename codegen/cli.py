@@ -98,7 +98,10 @@ def _parser() -> _Parser:
         epilog = f"example:\n  deltaform {name} {example}"
         return commands.add_parser(name, help=what, description=about, epilog=epilog, formatter_class=layout)
 
-    network = {"metavar": "NET", "help": 'in quotes, such as "784 -> 128 relu -> 10 softmax; cross_entropy"'}
+    network: dict[str, Any] = {
+        "metavar": "NET",
+        "help": 'in quotes, such as "784 -> 128 relu -> 10 softmax; cross_entropy"',
+    }
     force: dict[str, Any] = {"action": "store_true", "help": "replace files that exist"}
 
     derive = command(
@@ -145,12 +148,12 @@ def _parser() -> _Parser:
         "--data",
         required=True,
         metavar="digits|FILE.npz|FILE.csv",
-        help="scikit-learn's digits; arrays X and Y (or labels y); numbers with the target in the last column(s)",
+        help="scikit-learn's digits; arrays X and Y, or labels y; numbers, the target in the last column(s)",
     )
     train.add_argument(
         "--epochs", type=_whole, default=20, help="in all, a resumed run's included (default: 20)"
     )
-    train.add_argument("--batch-size", type=_whole, help="examples a step (default: 32)")
+    train.add_argument("--batch-size", type=_whole, help="examples a step (default: 32, or all if fewer)")
     train.add_argument(
         "--learning-rate", type=_number, help="(default: 0.1 for sgd, 0.02 for momentum, 0.005 for adam)"
     )
@@ -164,7 +167,7 @@ def _parser() -> _Parser:
 
     verify = command(
         "verify",
-        "check each step of the derivation by numbers, then the generated code (exit status 1 if one is wrong)",
+        "check each step of the derivation by numbers, then the generated code (status 1 if one is wrong)",
         '"3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"',
     )
     verify.add_argument("network", **network)

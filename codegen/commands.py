@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -26,24 +27,27 @@ from codegen.source import module_source
 from codegen.training import Diverged, History, Interrupted, train
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
+from symbolic.documents import latex_document
 from symbolic.errors import FileError, LoweringError
 from symbolic.evaluation import stand_in_sizes
 from symbolic.network import Network
 
 DEMO_NETWORK = "64 -> 32 relu -> 10 softmax; cross_entropy"
-# Above 97 % on the held-out fifth for every seed of start values and order that was tried.
-DEMO_TRAINING = {"epochs": 30, "batch_size": 32, "learning_rate": 0.2, "optimizer": "momentum"}
+# Small batches: their noise finds weights that generalise. On the held-out fifth of seed 0, ten seeds of start values
+# and order reach 97.5 % to 98.6 %.
+DEMO_TRAINING: dict[str, Any] = {"epochs": 30, "batch_size": 4, "learning_rate": 0.2, "optimizer": "sgd"}
 
 
 def derivation_page(arguments: argparse.Namespace) -> int:
     """`deltaform derive`: the LaTeX page, to a file or to standard output."""
     if arguments.output is not None:
         check_target(arguments.output, (".tex",), arguments.force)
-    reduction, examples = {"one": ("mean", None), "mean": ("mean", "N"), "sum": ("sum", "N")}[
-        arguments.examples
-    ]
-    derivation = derive(Network.parse(arguments.network, reduction, examples))
-    page = derivation.latex(notation="cs229", form=arguments.form, detail=arguments.detail)
+    over = arguments.examples
+    network = Network.parse(
+        arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N"
+    )
+    derivation = derive(network)
+    page = latex_document(derivation, "cs229", arguments.form, arguments.detail)
     if arguments.output is None:
         sys.stdout.write(page)
     else:
@@ -135,9 +139,8 @@ def demonstration(arguments: argparse.Namespace) -> int:
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is a file; name a folder with --out")
     folder.mkdir(parents=True, exist_ok=True)
-    page, module, curve, run = (
-        folder / name for name in ("derivation.tex", "digits_mlp.py", "loss.png", "weights.npz")
-    )
+    names = ("derivation.tex", "verification.txt", "digits_mlp.py", "loss.png", "weights.npz")
+    page, table, module, curve, run = (folder / name for name in names)
     require_matplotlib()
     network = Network.parse(DEMO_NETWORK)
     data = load("digits", network)
@@ -149,15 +152,17 @@ def demonstration(arguments: argparse.Namespace) -> int:
     say(f"derived {', '.join(derivation.gradients)} in {steps} steps, {time.perf_counter() - started:.1f} s")
     started = time.perf_counter()
     report = derivation.verify()
-    print(report, file=sys.stderr)
-    say(f"verified in {time.perf_counter() - started:.1f} s")
+    write_atomically(table, f"{report}\n".encode())
+    say(f"verified: {str(report).splitlines()[-1]}, {time.perf_counter() - started:.1f} s")
     if not report.ok:
+        print(report)
         return NO
-    write_atomically(page, derivation.latex(notation="cs229", form="matrix", detail="layer").encode())
+    write_atomically(page, latex_document(derivation, "cs229", "matrix", "layer").encode())
     write_module(derivation, module, force=True)
     code = check_code(network, derivation)
-    print(code, file=sys.stderr)
+    say(f"generated code: {str(code).splitlines()[-1]}")
     if not code.ok:
+        print(code)
         return NO
 
     say(f"training the generated module on {data}")
@@ -170,6 +175,7 @@ def demonstration(arguments: argparse.Namespace) -> int:
     print("files:")
     for path, what in (
         (page, "the derivation, as LaTeX"),
+        (table, "each of its steps, checked by numbers"),
         (module, "the network, its loss and its gradients in NumPy"),
         (curve, "the loss curve"),
         (run, "the trained weights"),

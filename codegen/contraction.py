@@ -75,8 +75,12 @@ class Contraction(Layout):
     def _matrix_product(
         self, left: Value, right: Value, own_left: list[Symbol], own_right: list[Symbol], bound: Symbol
     ) -> Value:
-        """left @ right over one letter; a vector is neither row nor column, so it goes on whichever side needs no transpose."""
-        if (not own_left and right.axes[-1] == bound and len(right.axes) > 1) or (not own_right and len(left.axes) > 1 and left.axes[-1] != bound and len(left.axes) == 2):
+        """left @ right over one letter; a vector is neither row nor column, so it goes on whichever side
+        needs no transpose.
+        """
+        vector_first = not own_left and len(right.axes) > 1 and right.axes[-1] == bound
+        vector_last = not own_right and len(left.axes) == 2 and left.axes[-1] != bound
+        if vector_first or vector_last:
             left, right, own_left, own_right = right, left, own_right, own_left
         a = self._transposed(left, (*own_left, bound))
         b = self._transposed(right, (bound, *own_right))

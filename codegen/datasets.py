@@ -37,7 +37,7 @@ class Dataset:
 
     @property
     def train_and_held_out(self) -> tuple[NDArray, NDArray, tuple[NDArray, NDArray]]:
-        """X, Y and (X, Y) held out, the order in which `train` takes them: train(network, *data.train_and_held_out)."""
+        """X, Y and (X, Y) held out, as `train` takes them: train(network, *data.train_and_held_out)."""
         return self.train.X, self.train.Y, (self.held_out.X, self.held_out.Y)
 
     def __str__(self) -> str:

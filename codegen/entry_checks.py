@@ -1,7 +1,8 @@
-"""What every generated module checks before it computes: NumPy broadcasting hides mistakes, (2, 1) + (2,) is (2, 2).
+"""What every generated module checks before it computes: NumPy broadcasting hides mistakes, (2, 1) + (2,) is
+(2, 2).
 
-The source of the functions below is copied into each module, so they use NumPy and each other only. Inside a module
-`DataError` is its own class; functions made by `lambdify` raise ours.
+The source of the functions below is copied into each module, so they use NumPy and each other only. Inside a
+module `DataError` is its own class; functions made by `lambdify` raise ours.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ from symbolic.errors import DataError
 
 
 def _check_parameters(params, shapes, sizes, dtypes):
-    """Refuse `params` unless it has exactly the keys and shapes of `shapes`; the named sizes are noted in `sizes`."""
+    """Refuse `params` unless it has exactly the keys and shapes of `shapes`; the named sizes are noted in
+    `sizes`.
+    """
     if not isinstance(params, dict):
         raise DataError(
             f"params is a {type(params).__name__}; it must be a dict with the keys {', '.join(shapes)}"
@@ -29,10 +32,11 @@ def _check_parameters(params, shapes, sizes, dtypes):
 
 
 def _check_array(name, array, shape, sizes, dtypes):
-    """Refuse `array` unless it is a plain real array of this shape and of the same dtype as those before it."""
+    """Refuse `array` unless it is a plain real array of this shape, of the dtype of those before it."""
     if not isinstance(array, np.ndarray) or isinstance(array, (np.ma.MaskedArray, np.matrix)):
         raise DataError(
-            f"{name} is a {type(array).__name__}; it must be a plain NumPy array: convert it to a dense np.ndarray"
+            f"{name} is a {type(array).__name__}; it must be a plain, dense "
+            "np.ndarray: convert it, as with np.asarray(x) or x.toarray()"
         )
     if array.dtype not in (np.float32, np.float64):
         kind = "integers" if np.issubdtype(array.dtype, np.integer) else f"dtype {array.dtype}"
@@ -53,14 +57,16 @@ def _check_array(name, array, shape, sizes, dtypes):
         found = array.shape[axis]
         if found == 0:
             raise DataError(
-                f"{name} is empty: its shape is {array.shape}; required is ({wanted}) with at least one element"
+                f"{name} is empty: its shape is {array.shape}; required is ({wanted}), "
+                "with at least one element"
             )
         required, source = sizes.get(extent, (extent, "")) if isinstance(extent, str) else (extent, "")
         if isinstance(required, str):
             sizes[extent] = (found, f", because {name} has {extent} = {found}")
         elif found != required:
             raise DataError(
-                f"{name} has shape {array.shape}; required is ({wanted}): axis {axis} must have {required} elements{source}"
+                f"{name} has shape {array.shape}; required is ({wanted}): "
+                f"axis {axis} must have {required} elements{source}"
             )
     if dtypes and array.dtype != dtypes[0][0]:
         raise DataError(
@@ -77,8 +83,9 @@ def _check_distribution(name, array):
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            f"{name}: row {row} sums to {float(np.ravel(totals)[row])} or has entries below 0; each row must be a "
-            "distribution over the classes: non-negative, with sum 1"
+            f"{name}: row {row} sums to {float(totals[row])}, its smallest entry is "
+            f"{float(array[row].min())}; "
+            "each row must be a distribution over the classes: no entry below 0, and the sum 1"
         )
 
 
@@ -87,8 +94,14 @@ def _check_interval(name, array, low, high):
     if (array < low).any() or (array > high).any():
         found = float(array.min()) if (array < low).any() else float(array.max())
         raise DataError(
-            f"{name} contains {found}; its values must lie between {low} and {high}: recode them, as labels 0 and 1"
+            f"{name} contains {found}; its values must lie between {low} and {high}: "
+            f"recode them, as labels {low} and {high}"
         )
+
+
+def _are_labels(array):
+    """Whether `array` is a vector of integers, one class label for each example."""
+    return isinstance(array, np.ndarray) and array.ndim == 1 and np.issubdtype(array.dtype, np.integer)
 
 
 def _one_hot(name, labels, classes, dtype):

@@ -53,13 +53,12 @@ class Targets:
             and [limit[0] for limit in fact.before.limits] == list(indices_of(fact.before.function)[-1:])
             for fact in program.facts
         )
-        known = isinstance(loss, Loss)
         return cls(
             inputs=_width(program, x),
             outputs=_width(program, y),
-            labels=loss.labels if known else sums_to_one,
+            labels=loss.labels if isinstance(loss, Loss) else sums_to_one,
             sums_to_one=sums_to_one,
-            interval=loss.target_interval if known else None,
+            interval=loss.target_interval if isinstance(loss, Loss) else None,
         )
 
     @property
@@ -234,5 +233,5 @@ def _check_targets(Y: NDArray, targets: Targets, what: str) -> None:
         if len(wrong):
             raise DataError(
                 f"{what}: row {wrong[0]} of Y sums to {sums[wrong[0]]:g}, but under this loss each row is a "
-                f"distribution and sums to 1; give one 1 and otherwise 0 a row, or labels of shape ({len(Y)},)"
+                f"distribution and sums to 1; give one 1 and otherwise 0, or labels of shape ({len(Y)},)"
             )

@@ -24,7 +24,8 @@ class Functions:
     loss:               (params, X, Y) -> the objective, a float.
     loss_and_gradients: (params, X, Y) -> the objective and a dict of gradients with the keys of params.
     source:             the text of the module.
-    unchecked:          the same three without entry checks, by name; they also take complex params, for a complex step.
+    unchecked:          the same three without entry checks, by name; they also take complex params, for a
+    complex step.
     """
 
     forward: Callable[..., np.ndarray]
@@ -55,7 +56,8 @@ def functions_of(source: str) -> Functions:
     """
     tree = check_source(source)
     namespace: dict[str, Any] = {"__name__": "deltaform_functions"}
-    # The one place that executes text: our own, from names of our own table, and past the whitelist just above.
+    # The one place that executes text: our own, from names of our own table, and past the whitelist just
+    # above.
     exec(compile(tree, "<deltaform>", "exec"), namespace)  # noqa: S102
     # The module's own error class would be none of our family.
     namespace["DataError"] = DataError

@@ -1,7 +1,8 @@
 """Numeric against symbolic: is a gradient, ours or anybody's, the derivative of the loss beside it?
 
-Sources: central differences, W. H. Press et al., "Numerical Recipes", section 5.7; complex step, W. Squire and
-G. Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review 40 (1998).
+Sources: central differences, W. H. Press et al., "Numerical Recipes", section 5.7; complex step, W. Squire
+         and G. Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review 40
+         (1998).
 """
 
 from __future__ import annotations
@@ -88,8 +89,8 @@ def check_gradients(
     loss:      a function of a dict like params that gives a number; close it over the data.
     gradients: one array for each key to be checked, of the shape of params[key].
     params:    float64 arrays; in float32 a difference quotient has too few digits to judge by.
-    method:    "central": (f(x + h) - f(x - h))/2h, for any loss, away from kinks. "complex": Im f(x + ih)/h, which has
-               no cancellation, for a loss that takes complex params.
+    method:    "central": (f(x + h) - f(x - h))/2h, for any loss, away from kinks. "complex": Im f(x + ih)/h,
+               which has no cancellation, for a loss that takes complex params.
     step:      h; by default 6e-6 times max(1, |x|) for central, 1e-30 for complex.
     tolerance: largest relative error that agrees; by default 1e-6 for central, 1e-10 for complex.
     samples:   how many elements of each array are disturbed, chosen at random by `seed`; by default all.
@@ -182,7 +183,8 @@ def _check_pair(key: str, given: np.ndarray, params: Mapping[str, np.ndarray]) -
         raise DataError(f"gradients has a key {key!r} that params lacks; params has {', '.join(params)}")
     if params[key].dtype != np.float64:
         raise DataError(
-            f"params[{key!r}] is {params[key].dtype}; gradients are checked in float64: convert with .astype(np.float64)"
+            f"params[{key!r}] is {params[key].dtype}; gradients are checked in float64: "
+            "convert with .astype(np.float64)"
         )
     if not isinstance(given, np.ndarray) or given.shape != params[key].shape:
         shape = given.shape if isinstance(given, np.ndarray) else f"{type(given).__name__}"

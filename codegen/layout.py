@@ -1,4 +1,4 @@
-"""Axes by letter: values whose axes are named by index letters, and elementwise operations that align them."""
+"""Axes by letter: values whose axes are named by index letters, and the operations that align them."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Builder:
 class Layout:
     """Operations on values within one equation.
 
-    scope: every index letter that is bound here with its size, outermost first. Where nothing else decides, axes are
-    laid out in this order.
+    scope: every index letter that is bound here with its size, outermost first. Where nothing else decides,
+           axes are laid out in this order.
     """
 
     def __init__(self, builder: Builder, equation: Equation, scope: Mapping[Symbol, Expr]) -> None:
@@ -92,7 +92,9 @@ class Layout:
         return natural if natural in complete or not complete else complete[0]
 
     def _aligned(self, value: Value, axes: tuple[Symbol, ...]) -> Node:
-        """The node with its axes in the order of `axes`, and length-one axes where a later operand axis is missing."""
+        """The node with its axes in the order of `axes`, and length-one axes where a later operand axis is
+        missing.
+        """
         node = self._transposed(value, tuple(axis for axis in axes if axis in value.axes))
         if not value.axes:
             return node

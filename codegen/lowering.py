@@ -1,12 +1,13 @@
 """Lowering: equations in index notation become array operations.
 
-The rules are structural and few. A function of elements is elementwise; operands are aligned by the letters of their
-indices. A sum of a product is split by the bound index: factors free of it move out, and where it couples two groups
-of factors it is a matrix product. A sum over one group is a reduction. What has no such form is refused by name.
+The rules are structural and few. A function of elements is elementwise; operands are aligned by the letters
+of their indices. A sum of a product is split by the bound index: factors free of it move out, and where it
+couples two groups of factors it is a matrix product. A sum over one group is a reduction. What has no such
+form is refused by name.
 
-A sum whose summand couples three or more axes inside a function, such as Sum_k |x_ik - y_jk|, is broadcast and
-reduced: correct, and as large in memory as it looks. `einsum` remains for two groups that share free indices besides
-the bound ones and are no batch of matrices.
+A sum whose summand couples three or more axes inside a function, such as Sum_k |x_ik - y_jk|, is broadcast
+and reduced: correct, and as large in memory as it looks. `einsum` remains for two groups that share free
+indices besides the bound ones and are no batch of matrices.
 """
 
 from __future__ import annotations
@@ -27,11 +28,12 @@ from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDer
 from symbolic.tensors import Equation, Program, Tensor, indices_of, key_of
 
 FUNCTIONS: Mapping[type, str] = {
-    sympy.exp: "exp", sympy.log: "log", sympy.tanh: "tanh", sympy.sin: "sin", sympy.cos: "cos", sympy.tan: "tan",
-    sympy.sinh: "sinh", sympy.cosh: "cosh", sympy.asin: "arcsin", sympy.acos: "arccos", sympy.atan: "arctan",
-    sympy.asinh: "arcsinh", sympy.acosh: "arccosh", sympy.atanh: "arctanh", sympy.Abs: "absolute",
-    sympy.sign: "sign", sympy.erf: "erf", Expm1: "expm1", Softplus: "log1pexp", LogisticSigmoid: "logistic",
-    Maximum: "maximum", Minimum: "minimum", sympy.Max: "maximum", sympy.Min: "minimum",
+    sympy.exp: "exp", sympy.log: "log", sympy.tanh: "tanh", sympy.sin: "sin", sympy.cos: "cos",
+    sympy.tan: "tan", sympy.sinh: "sinh", sympy.cosh: "cosh", sympy.asin: "arcsin",
+    sympy.acos: "arccos", sympy.atan: "arctan", sympy.asinh: "arcsinh", sympy.acosh: "arccosh",
+    sympy.atanh: "arctanh", sympy.Abs: "absolute", sympy.sign: "sign", sympy.erf: "erf",
+    Expm1: "expm1", Softplus: "log1pexp", LogisticSigmoid: "logistic", Maximum: "maximum",
+    Minimum: "minimum", sympy.Max: "maximum", sympy.Min: "minimum",
 }  # fmt: skip
 RELATIONS = {
     ">": "greater",
@@ -109,7 +111,8 @@ class Lowering(Contraction):
             node = self.make("broadcast", (node,), shape, shape)
         return node
 
-    # --- expressions ------------------------------------------------------------------------------------------
+    # --- expressions
+    # ------------------------------------------------------------------------------------------
 
     def value(self, expression: Expr) -> Value:
         if not expression.free_symbols and expression.is_number and not expression.has(Undefined):
@@ -169,8 +172,8 @@ class Lowering(Contraction):
             value = self._numeric(self.value(-term if negative else term))
             rank = (negative, -len(value.axes), value.node.op not in PRODUCTS, term.count_ops(), position)
             terms.append((rank, value))
-        # Plus before minus, large before small, products first: x @ W.T + b. Among equals the simplest first, so that
-        # u - max(u) is one part of u - max(u) - log(...).
+        # Plus before minus, large before small, products first: x @ W.T + b. Among equals the simplest first,
+        # so that u - max(u) is one part of u - max(u) - log(...).
         terms.sort(key=lambda term: term[0])
         (negative, *_), total = terms[0]
         if negative:
@@ -183,7 +186,9 @@ class Lowering(Contraction):
         return self._product(list(Mul.make_args(expression)))
 
     def _product(self, factors: list[Expr], lowered: list[Value] | None = None) -> Value:
-        """The elementwise product of `factors` and of values that are `lowered` already; numbers and sizes scale it at the end."""
+        """The elementwise product of `factors` and of values that are `lowered` already; numbers and sizes
+        scale it at the end.
+        """
         coefficient: Expr = Integer(1)
         above: list[Value] = list(lowered or ())
         below: list[Value] = []
@@ -275,7 +280,8 @@ class Lowering(Contraction):
             f"cannot be computed: {expression.name} is undefined; give it an expression to get code",
         )
 
-    # --- choices ----------------------------------------------------------------------------------------------
+    # --- choices
+    # ----------------------------------------------------------------------------------------------
 
     def _piecewise(self, expression: Piecewise) -> Value:
         choice = _numeric_choice(expression)
@@ -329,7 +335,8 @@ class Lowering(Contraction):
             return Value(self.make("number", detail=Integer(1 if condition else 0)))
         raise self.refuse(condition, "is not a comparison")
 
-    # --- sums -------------------------------------------------------------------------------------------------
+    # --- sums
+    # -------------------------------------------------------------------------------------------------
 
     def _maximum_over(self, expression: MaxOver) -> Value:
         with_bound = self._enter(expression)
@@ -393,13 +400,17 @@ class Lowering(Contraction):
         return {symbol for symbol in expression.free_symbols if symbol in self.scope}
 
     def _fits_one_factor(self, function: Expr) -> bool:
-        """Whether the array of `function` is no larger than one tensor or sum in it, so that nothing is lost by making it."""
+        """Whether the array of `function` is no larger than one tensor or sum in it, so that nothing is lost
+        by making it.
+        """
         wanted = self.letters(function)
         atoms = function.atoms(Indexed, Sum)
         return any(wanted <= self.letters(atom) for atom in atoms)
 
     def _components(self, factors: list[Expr], bound: list[Symbol]) -> list[list[Expr]]:
-        """Factors in groups that share no bound letter: the sum of a product of groups is the product of their sums."""
+        """Factors in groups that share no bound letter: the sum of a product of groups is the product of
+        their sums.
+        """
         groups: list[tuple[set[Symbol], list[Expr]]] = []
         for factor in factors:
             mine = self.letters(factor) & set(bound)
@@ -413,6 +424,7 @@ class Lowering(Contraction):
                     apart.append((letters, members))
             groups = [*apart, (mine, together)]
         return [members for _, members in groups]
+
 
 def _numeric_choice(factor: Expr) -> tuple[Expr, Expr, Expr] | None:
     """(condition, number if it holds, number if not) of a Piecewise between two numbers."""

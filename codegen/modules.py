@@ -77,8 +77,8 @@ def import_module(path: str | os.PathLike[str]) -> ModuleType:
 def _check_name(target: Path) -> None:
     if not IDENTIFIER.match(target.stem) or keyword.iskeyword(target.stem):
         raise FileError(
-            f"{target}: {target.stem!r} cannot be imported; a module's name is letters, digits and underscores, starts "
-            "with a letter and is no keyword"
+            f"{target}: {target.stem!r} cannot be imported; a module's name is letters, digits and "
+            "underscores, starts with a letter and is no keyword"
         )
 
 

@@ -1,7 +1,7 @@
 """The whitelist that generated source must pass before it is written or executed.
 
-Nothing that a user can spell becomes code: names come from the program's own table. This is the second lock, for the
-case that the first has a hole.
+Nothing that a user can spell becomes code: names come from the program's own table. This is the second lock,
+for the case that the first has a hole.
 """
 
 from __future__ import annotations
@@ -11,32 +11,28 @@ import ast
 from symbolic.errors import LoweringError
 
 NODES = (
-    ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.FunctionDef, ast.ClassDef, ast.arguments, ast.arg, ast.Return,
-    ast.Assign, ast.Expr, ast.Constant, ast.Name, ast.Load, ast.Store, ast.Attribute, ast.Call, ast.keyword,
-    ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.Dict, ast.ListComp, ast.GeneratorExp, ast.comprehension,
-    ast.JoinedStr, ast.FormattedValue, ast.If, ast.For, ast.Raise, ast.Try, ast.ExceptHandler, ast.IfExp,
-    ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.operator, ast.unaryop, ast.boolop, ast.cmpop,
+    ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.FunctionDef, ast.ClassDef, ast.arguments,
+    ast.arg, ast.Return, ast.Assign, ast.Expr, ast.Constant, ast.Name, ast.Load, ast.Store, ast.Attribute,
+    ast.Call, ast.keyword, ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.Dict, ast.ListComp,
+    ast.GeneratorExp, ast.comprehension, ast.JoinedStr, ast.FormattedValue, ast.If, ast.For, ast.Raise,
+    ast.Try, ast.ExceptHandler, ast.IfExp, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.operator,
+    ast.unaryop, ast.boolop, ast.cmpop,
 )  # fmt: skip
-BUILTINS = frozenset(
-    {
-        "ValueError", "ImportError", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list", "map",
-        "str", "type",
-    }
-)  # fmt: skip
-NUMPY = frozenset(
-    {
-        "abs", "absolute", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax", "asarray",
-        "broadcast_to", "cos", "cosh", "dtype", "einsum", "exp", "expm1", "eye", "float32", "float64", "full",
-        "integer", "issubdtype", "log", "log1p", "logical_and", "logical_or", "ma", "matrix", "maximum", "minimum",
-        "ndarray", "newaxis", "ravel", "sign", "sin", "sinh", "sqrt", "tan", "tanh", "tensordot", "where", "zeros",
-    }
-)  # fmt: skip
-METHODS = frozenset(
-    {
-        "MaskedArray", "T", "__name__", "all", "any", "append", "astype", "copy", "dtype", "items", "join", "max", "min",
-        "get", "ndim", "shape", "size", "sum", "transpose",
-    }
-)  # fmt: skip
+BUILTINS = frozenset((
+    "ImportError", "ValueError", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list",
+    "map", "str", "type",
+))  # fmt: skip
+NUMPY = frozenset((
+    "abs", "absolute", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax",
+    "asarray", "broadcast_to", "cos", "cosh", "dtype", "einsum", "exp", "expm1", "eye", "float32",
+    "float64", "full", "integer", "issubdtype", "log", "log1p", "logical_and", "logical_or", "ma",
+    "matrix", "maximum", "minimum", "ndarray", "newaxis", "ravel", "sign", "sin", "sinh", "sqrt", "tan",
+    "tanh", "tensordot", "where", "zeros",
+))  # fmt: skip
+METHODS = frozenset((
+    "MaskedArray", "T", "__name__", "all", "any", "append", "astype", "copy", "dtype", "get", "items",
+    "join", "max", "min", "ndim", "shape", "size", "sum", "transpose",
+))  # fmt: skip
 IMPORTS = ("import numpy as np", "from scipy.special import erf")
 
 

@@ -1,8 +1,8 @@
 """What the functions of a generated module take and give: read off the program's leaves, never from names.
 
-The functions are forward(params, inputs...), loss(params, inputs..., targets...) and loss_and_gradients with the same
-arguments as loss. An array of two or more axes whose tensor is a single letter is written as a capital, as in
-forward(params, X).
+The functions are forward(params, inputs...), loss(params, inputs..., targets...) and loss_and_gradients with
+the same arguments as loss. An array of two or more axes whose tensor is a single letter is written as a
+capital, as in forward(params, X).
 """
 
 from __future__ import annotations
@@ -124,7 +124,8 @@ def signature(derivation: Derivation, dtype: str | None = None) -> Signature:
 
 
 def output_key(program: Program) -> str:
-    """The tensor that the objective compares or sums: the last one that uses no target and is used by what comes after.
+    """The tensor that the objective compares or sums: the last one that uses no target and is used by what
+    comes after.
 
     In a network that is the output of the last layer.
     """
@@ -158,7 +159,9 @@ def _rows_sum_to_one(leaf: Tensor, program: Program) -> bool:
 
 
 def _code_names(derivation: Derivation) -> dict[str, str]:
-    """Names in code that differ from the key: capitals for matrices given as arguments, and what would collide."""
+    """Names in code that differ from the key: capitals for matrices given as arguments, and what would
+    collide.
+    """
     program = derivation.program
     taken = set(derivation.tensors) | OWN_NAMES
     names: dict[str, str] = {}

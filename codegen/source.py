@@ -1,4 +1,6 @@
-"""From a derivation to the source text of its module: the one text that `write_module` writes and `lambdify` runs."""
+"""From a derivation to the source text of its module: the one text that `write_module` writes and `lambdify`
+runs.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,8 @@ LONGEST_TITLE = 200
 def module_source(derivation: Derivation, *, dtype: str | None = None, target: str = "numpy") -> str:
     """Source text of a module with forward, loss and loss_and_gradients, checked against the whitelist.
 
-    dtype: "float32" or "float64" if the module is to accept nothing else. The same derivation gives the same bytes.
+    dtype: "float32" or "float64" if the module is to accept nothing else. The same derivation gives the same
+           bytes.
 
     Raises:
         LoweringError: an equation without NumPy form, such as one with an undefined function.
@@ -82,6 +85,6 @@ def _check_letters(equations: tuple[Equation, ...]) -> None:
         for symbol in sorted(symbols, key=str):
             if not IDENTIFIER.match(symbol.name):
                 raise NameRefused(
-                    f"equation for {equation.tensor.key}: symbol {ascii(symbol.name)[:60]} must be a letter followed by "
-                    "letters, digits or underscores to stand in code"
+                    f"equation for {equation.tensor.key}: symbol {ascii(symbol.name)[:60]} must be a letter "
+                    "followed by letters, digits or underscores to stand in code"
                 )

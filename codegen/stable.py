@@ -1,8 +1,8 @@
 """Compute forms: the same numbers as the display form, but finite for |z| = 1000 in float32.
 
-The mathematics is never touched: a rule rewrites the right side of one equation on its way to code. Rules stand in
-`RULES`, in the order in which they are tried; each is chosen by the structure of the expression, and its law is its
-docstring. Tests hold each law against 50-digit arithmetic.
+The mathematics is never touched: a rule rewrites the right side of one equation on its way to code. Rules
+stand in `RULES`, in the order in which they are tried; each is chosen by the structure of the expression, and
+its law is its docstring. Tests hold each law against 50-digit arithmetic.
 
 The functions below are the ones SymPy lacks or would evaluate: they only name a compute form.
 """
@@ -60,13 +60,17 @@ Definitions = Mapping[str, Equation]
 Rule = Callable[[Expr, Definitions], "Expr | None"]
 
 
-def compute_form(equation: Equation, definitions: Definitions) -> Expr:
+def compute_form(
+    equation: Equation, definitions: Definitions, rules: tuple[Rule, ...] | None = None
+) -> Expr:
     """The right side of `equation` in the form that code computes.
 
-    definitions: the equations of the program by key, for the rules that look through a tensor at its definition.
+    definitions: the equations of the program by key, for the rules that look through a tensor at its
+                 definition.
+    rules:       by default RULES.
     """
     expression = equation.rhs
-    for rule in RULES:
+    for rule in RULES if rules is None else rules:
         expression = rewritten(expression, rule, definitions)
     return expression
 
@@ -88,11 +92,13 @@ def rewritten(expression: Expr, rule: Rule, definitions: Definitions) -> Expr:
     return rebuilt if again is None else again
 
 
-# --- logarithms -----------------------------------------------------------------------------------------------
+# --- logarithms -------------------------------------------------------------------------------------------
 
 
 def logarithm_of_definition(expression: Expr, definitions: Definitions) -> Expr | None:
-    """log f(a) with a = g(z) is log f(g(z)); taken where that has a form of its own, as cross-entropy from logits has."""
+    """log f(a) with a = g(z) is log f(g(z)); taken where that has a form of its own, as cross-entropy from
+    logits has.
+    """
     if not isinstance(expression, log):
         return None
     argument = expression.args[0]
@@ -105,7 +111,9 @@ def logarithm_of_definition(expression: Expr, definitions: Definitions) -> Expr 
 
 
 def logarithm_of_ratio(expression: Expr, definitions: Definitions) -> Expr | None:
-    """log(e^u) = u; log(1 + e^u) = softplus(u); log(sum_k e^u_k) = m + log(sum_k e^(u_k - m)), m = max_k u_k; and products of these."""
+    """log(e^u) = u; log(1 + e^u) = softplus(u); log(sum_k e^u_k) = m + log(sum_k e^(u_k - m)), m = max_k u_k;
+    and products of these.
+    """
     if not isinstance(expression, log):
         return None
     total: Expr = Integer(0)
@@ -127,7 +135,7 @@ def _logarithm_of_factor(base: Expr) -> Expr | None:
         return base.args[0]
     if isinstance(base, Sum) and isinstance(base.function, exp) and not base.has(MaxOver):
         exponent = base.function.args[0]
-        largest = MaxOver(exponent, *base.limits)
+        largest = _largest(exponent, base)
         return largest + log(Sum(exp(exponent - largest), *base.limits))
     if isinstance(base, Add):
         constant, rest = base.as_coeff_Add()
@@ -138,8 +146,19 @@ def _logarithm_of_factor(base: Expr) -> Expr | None:
     return None
 
 
+def _largest(exponent: Expr, total: Sum) -> Expr:
+    """max of `exponent` over the letters of `total`, under letters of its own: it stands inside that sum."""
+    own = {
+        limit[0]: Symbol(f"{limit[0].name}_max", integer=True, nonnegative=True) for limit in total.limits
+    }
+    limits = [(own[letter], low, high) for letter, low, high in total.limits]
+    return MaxOver(exponent.xreplace(own), *limits)
+
+
 def _over_exponential(argument: Expr) -> Expr:
-    """`argument` as one fraction in its exponential, if it is a rational function of one: 1 - 1/(1 + E) becomes E/(1 + E)."""
+    """`argument` as one fraction in its exponential, if it is a rational function of one: 1 - 1/(1 + E)
+    becomes E/(1 + E).
+    """
     if not isinstance(argument, Add):
         return argument
     found = _exponential(argument)
@@ -157,7 +176,9 @@ def _over_exponential(argument: Expr) -> Expr:
 
 
 def inline(element: Expr, equation: Equation, avoid: Expr) -> Expr:
-    """The right side that defines `element`, at its indices; bound letters are renamed where they would be captured."""
+    """The right side that defines `element`, at its indices; bound letters are renamed where they would be
+    captured.
+    """
     rhs = equation.rhs
     taken = {
         s.name
@@ -181,11 +202,13 @@ def inline(element: Expr, equation: Equation, avoid: Expr) -> Expr:
     return rhs.xreplace(dict(zip(equation.indices, indices_of(element), strict=True)))
 
 
-# --- ratios of exponentials -------------------------------------------------------------------------------------
+# --- ratios of exponentials -------------------------------------------------------------------------------
 
 
 def shifted_softmax(expression: Expr, definitions: Definitions) -> Expr | None:
-    """e^u_j / sum_k e^u_k = e^(u_j - m) / sum_k e^(u_k - m) for any m; m = max_k u_k keeps every exponent at or below 0."""
+    """e^u_j / sum_k e^u_k = e^(u_j - m) / sum_k e^(u_k - m) for any m; m = max_k u_k keeps every exponent at
+    or below 0.
+    """
     if not isinstance(expression, Mul):
         return None
     for divisor in expression.args:
@@ -200,7 +223,7 @@ def shifted_softmax(expression: Expr, definitions: Definitions) -> Expr | None:
         summand = base.function.args[0]
         if isinstance(summand, Add) and any(term.has(MaxOver) for term in summand.args):
             continue
-        largest = MaxOver(summand, *base.limits)
+        largest = _largest(summand, base)
         for factor in expression.args:
             shifted = _shifted(factor, summand, base.limits[0][0], largest)
             if shifted is not None:
@@ -224,7 +247,9 @@ def _shifted(factor: Expr, summand: Expr, bound: Symbol, largest: Expr) -> Expr 
 
 
 def logistic(expression: Expr, definitions: Definitions) -> Expr | None:
-    """With s = 1/(1 + e^-u), e^-u = (1 - s)/s: a rational function of e^-u with denominators (1 + e^-u)^n is a polynomial in s."""
+    """With s = 1/(1 + e^-u), e^-u = (1 - s)/s: a rational function of e^-u with denominators (1 + e^-u)^n is
+    a polynomial in s.
+    """
     if not isinstance(expression, (Add, Mul, Pow)) or not _divides_by_exponential(expression):
         return None
     if isinstance(expression, (Add, Mul)):
@@ -263,7 +288,9 @@ def _arithmetic_exponentials(expression: Expr) -> list[exp]:
 
 
 def _exponential(expression: Expr) -> tuple[Expr, Dummy, Expr, dict[Expr, Expr]] | None:
-    """(u, E, expression with e^(n u) as E**n and the rest as symbols, what the symbols stand for); None unless one u serves all."""
+    """(u, E, expression with e^(n u) as E**n and the rest as symbols, what the symbols stand for); None
+    unless one u serves all.
+    """
     exponents = list(dict.fromkeys(e.args[0] for e in _arithmetic_exponentials(expression)))
     if not exponents:
         return None
@@ -306,11 +333,13 @@ def exponential_minus_one(expression: Expr, definitions: Definitions) -> Expr | 
     return None
 
 
-# --- choices ---------------------------------------------------------------------------------------------------
+# --- choices ----------------------------------------------------------------------------------------------
 
 
 def choice_as_extremum(expression: Expr, definitions: Definitions) -> Expr | None:
-    """(u if u > v else v) = max(u, v) and (u if u < v else v) = min(u, v); a comparison alone would turn NaN into v."""
+    """(u if u > v else v) = max(u, v) and (u if u < v else v) = min(u, v); a comparison alone would turn NaN
+    into v.
+    """
     if (
         not isinstance(expression, Piecewise)
         or len(expression.args) != 2
@@ -329,7 +358,9 @@ def choice_as_extremum(expression: Expr, definitions: Definitions) -> Expr | Non
 
 
 def clamped_branch(expression: Expr, definitions: Definitions) -> Expr | None:
-    """Code evaluates every branch everywhere, so e^u in the branch for u <= c is taken as e^min(u, c): equal where it counts."""
+    """Code evaluates every branch everywhere, so e^u in the branch for u <= c is taken as e^min(u, c): equal
+    where it counts.
+    """
     if (
         not isinstance(expression, Piecewise)
         or len(expression.args) != 2

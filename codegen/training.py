@@ -131,7 +131,7 @@ def train(
     learning_rate: float | None = None,
     optimizer: str | None = None,
     seed: int | None = None,
-    dtype: DTypeLike = None,
+    dtype: DTypeLike | None = None,
     params: Mapping[str, NDArray] | None = None,
     resume: History | None = None,
     progress: bool = False,
@@ -145,8 +145,8 @@ def train(
     X: (N, n_0). Y: (N, n_L), or labels (N,) where the entries of a target are known to sum to 1.
     held_out: another (X, Y), on which loss and accuracy are measured after each epoch.
     epochs: how many in all; a resumed run stops where it would have stopped without the break.
-    batch_size: examples a step, 32 if not given. The last batch of an epoch may be smaller; its cost is
-        taken over the examples it has.
+    batch_size: examples a step; if not given 32, or all where there are fewer. The last batch of an epoch may
+        be smaller; its cost is taken over the examples it has.
     learning_rate: the optimizer's own if not given; see OPTIMIZERS.
     optimizer: a name in OPTIMIZERS, "sgd" if not given.
     seed: of the start values and the order of the examples, 0 if not given. The order of each epoch is the
@@ -188,7 +188,9 @@ def train(
             learning_rate=checked_learning_rate(
                 entry.learning_rate if learning_rate is None else learning_rate
             ),
-            batch_size=checked_count("batch size", 32 if batch_size is None else batch_size),
+            batch_size=checked_count(
+                "batch size", min(32, len(examples)) if batch_size is None else batch_size
+            ),
             seed=checked_seed(0 if seed is None else seed),
             dtype=_dtype(dtype, params).name,
             examples=len(examples),
@@ -197,8 +199,9 @@ def train(
             start = initialize(program, settings.seed, settings.dtype)
         else:
             start = {key: np.array(value) for key, value in params.items()}
-        random = np.random.default_rng(settings.seed).bit_generator.state
-        history = History(settings, start, entry.start(start), random, program.sense)
+        random = np.random.default_rng(settings.seed)
+        order = dict(random.bit_generator.state)
+        history = History(settings, start, entry.start(start), order, program.sense)
     settings = history.settings
     if checked_count("epochs", epochs) <= len(history.epochs):
         raise UsageError(
@@ -365,7 +368,7 @@ def checked_count(what: str, count: object) -> int:
     return int(count)
 
 
-def _dtype(dtype: DTypeLike, params: Mapping[str, NDArray] | None) -> np.dtype:
+def _dtype(dtype: DTypeLike | None, params: Mapping[str, NDArray] | None) -> np.dtype:
     if dtype is not None:
         return checked_dtype(dtype)
     first = next((np.asarray(value).dtype for value in (params or {}).values()), None)

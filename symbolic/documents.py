@@ -29,6 +29,7 @@ FORMS = ("matrix", "component")
 DETAILS = ("result", "layer", "rule")
 # Width of a formula line in em, at 11 pt on 16.5 cm, less the indentation of a continued line.
 LINE = 38.0
+BOX_LINE = LINE - 4
 # A summary of more lines than this is not boxed, because a box cannot break across pages.
 BOXED = 24
 
@@ -106,6 +107,8 @@ class _Page:
         self.form = form
         self.detail = detail
         self.used: dict[str, Rule] = {}
+        # Heads and final lines are asked for again by the summary.
+        self.written: dict[tuple[Basic, Sequence[Symbol]], Basic | None] = {}
 
     def document(self) -> str:
         title = escape_text(self.program.title).replace("-$>$", r"$\to$") or "A program"
@@ -119,7 +122,8 @@ class _Page:
             r"\end{document}",
         ]
         # A display belongs to the paragraph before it: a blank line there would open an empty paragraph.
-        return "\n\n".join(part for part in parts if part).replace("\n\n" + DISPLAY, "\n" + DISPLAY) + "\n"
+        text = "\n\n".join(part for part in parts if part)
+        return re.sub(r"\n\n(?=\\begin\{align\*\}|\\\[)", "\n", text) + "\n"
 
     # ------------------------------------------------------------------ set-up
 
@@ -217,7 +221,7 @@ class _Page:
                 body = equation.rhs
                 left = self.printer.component(equation.function, self.tensors[key_of(argument) or ""], equation.lhs)
             lines[equation.function.latex] = _Line(left, self.printer.lines(body, LINE - width(left)))
-        return list(lines.values())
+        return [line for line in lines.values() if [line.left] != line.right]
 
     def _aim(self) -> str:
         objective = self.tensors[self.program.objective]
@@ -255,12 +259,18 @@ class _Page:
 
     def _result(self, result: Result) -> Iterator[str]:
         """The chain of a result, then, at the finest detail, its substeps under the letters that the chain refers to."""
-        smaller = {}
+        smaller: dict[int, list[_Line]] = {}
         if self.detail == "rule":
-            smaller = {id(step): lines for step in result.steps if (lines := self._substeps(step.substeps))}
+            for step in result.steps:
+                with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
+                    lines = self._substeps(step.substeps)
+                if lines:
+                    smaller[id(step)] = lines
         marks = {key: f"({_letter(n)})" for n, key in enumerate(smaller)}
         yield self._lead(result)
-        yield _display(self._chain(result, marks))
+        with self.printer.marking(result.steps[0].before):
+            chain = self._chain(result, marks)
+        yield _display(chain)
         for key, lines in smaller.items():
             yield rf"{{\small In smaller steps, {marks[key]}:}}"
             yield _display(lines)
@@ -338,10 +348,14 @@ class _Page:
             return None
         if isinstance(expression, MatrixExpression):
             return expression
-        try:
-            return matrix_form(expression, indices, self.tensors, self.program.example, shape)
-        except NoMatrixForm:
-            return None
+        key = (expression, indices)
+        if key not in self.written:
+            try:
+                form = matrix_form(expression, indices, self.tensors, self.program.example, shape)
+            except NoMatrixForm:
+                form = None
+            self.written[key] = form
+        return self.written[key]
 
     def _matrices(
         self, left: Expr, right: Expr, indices: Sequence[Symbol], shape: Sequence[Expr]
@@ -349,9 +363,9 @@ class _Page:
         sides = [self._matrix(side, indices, shape) for side in (left, right)]
         return None if sides[0] is None or sides[1] is None else (sides[0], sides[1])
 
-    def _line(self, left: Basic, right: Basic) -> _Line:
+    def _line(self, left: Basic, right: Basic, limit: float = LINE) -> _Line:
         text = self.printer.doprint(left)
-        return _Line(text, self.printer.lines(right, LINE - width(text)))
+        return _Line(text, self.printer.lines(right, limit - width(text)))
 
     # ------------------------------------------------------------------ summary and rules
 
@@ -367,7 +381,9 @@ class _Page:
     def _final(self, result: Result) -> _Line:
         head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
         after = result.steps[-1].after
-        return self._line(*(self._matrices(head, after, result.indices, result.tensor.shape) or (head, after)))
+        with self.printer.marking(head):
+            sides = self._matrices(head, after, result.indices, result.tensor.shape) or (head, after)
+            return self._line(*sides, limit=BOX_LINE)
 
     def _stacked(self, result: Result) -> _Line | None:
         head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
@@ -378,7 +394,7 @@ class _Page:
             sides = [stacked_form(e, result.indices, self.tensors, result.tensor.shape) for e in (head, after)]
         except NoMatrixForm:
             return None
-        return self._line(*sides)
+        return self._line(*sides, limit=BOX_LINE)
 
     def _rules(self) -> Iterator[str]:
         order = {rule.name: n for n, rule in enumerate(RULES)}

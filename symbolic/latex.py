@@ -46,6 +46,9 @@ DECIMAL_FROM = 100
 DERIVATIVES = (TotalDerivative, PartialDerivative, Gradient, PartialGradient, Jacobian)
 
 
+VARYING = (Indexed, Sum, KroneckerDelta, TotalDerivative, PartialDerivative, FunctionDerivative, Undefined)
+
+
 def brackets(text: str) -> str:
     tall = any(mark in text for mark in (r"\frac", r"\sum", r"\begin", r"\left"))
     return rf"\left({text}\right)" if tall else f"({text})"
@@ -94,6 +97,25 @@ class LatexPrinter(Printer):
         """f(argument) for a function that has a name."""
         return f"{self.notation.function(function)}{brackets(self.doprint(argument))}"
 
+    def needs_mark(self, expression: Basic) -> bool:
+        """Whether a line must say which example it means: it compares examples, or has the objective over all of them."""
+        if self.example is None:
+            return False
+        if any(self.example in delta.args for delta in expression.atoms(KroneckerDelta)):
+            return True
+        across = self.objective is not None and self.objective is not self.loss
+        return across and any(key_of(d.of) == self.objective.key for d in expression.atoms(TotalDerivative, PartialDerivative))
+
+    @contextmanager
+    def marking(self, *expressions: Basic) -> Iterator[None]:
+        """Print with the example marked everywhere if one of the expressions needs it."""
+        before = self._marking
+        self._marking = before or any(self.needs_mark(expression) for expression in expressions)
+        try:
+            yield
+        finally:
+            self._marking = before
+
     def component(self, function: FunctionName, argument: Tensor, element: Expr) -> str:
         """f(v)_j for a function that takes the whole vector v; j stands where `element` has it."""
         below = "".join(self._position(n) for n in indices_of(element) if n != self.example)
@@ -121,7 +143,7 @@ class LatexPrinter(Printer):
             pieces: list[str] = []
             for n, (negative, term) in enumerate(self._terms(expression)):
                 sign = ("-" if negative else "") if n == 0 else "{} - " if negative else "{} + "
-                text = self._text(term)
+                text = self._term(term)
                 parts = [text] if width(text) <= limit else self._pieces(term, limit)
                 pieces += [sign + parts[0], *parts[1:]]
             return pieces
@@ -184,7 +206,8 @@ class LatexPrinter(Printer):
                 return ADD
             if above and not below and self._level(above[-1]) in (OPEN, ENTRYWISE):
                 return self._level(above[-1])
-            return FRACTION if below and not any(isinstance(part, DERIVATIVES) for part in above) else MULTIPLY
+            beside = any(isinstance(part, DERIVATIVES) or self._comes_first(part) for part in above)
+            return FRACTION if below and not beside else MULTIPLY
         if isinstance(node, Pow):
             return FRACTION if _is_reciprocal(node) else ATOM if node.exp == Rational(1, 2) else POWER
         if isinstance(node, (Sum, SumOverExamples)):
@@ -194,7 +217,8 @@ class LatexPrinter(Printer):
         if isinstance(node, Product):
             return POWER if _norm(node) is not None else MULTIPLY
         if isinstance(node, Hadamard):
-            return FRACTION if any(self._reciprocal(part) is not None for part in node.args) else ENTRYWISE
+            quotient = any(self._reciprocal(part) is not None for part in node.args)
+            return FRACTION if quotient and not any(self._comes_first(part) for part in node.args) else ENTRYWISE
         if isinstance(node, (TotalDerivative, PartialDerivative, Jacobian)):
             return FRACTION
         if isinstance(node, (Gradient, PartialGradient)):
@@ -226,13 +250,14 @@ class LatexPrinter(Printer):
             return bool(node.args[0].is_negative)
         return isinstance(node, Number) and bool(node.is_negative)
 
-    def _term_rank(self, term: Basic) -> tuple[int, int]:
+    def _term_rank(self, term: Basic) -> tuple[int, bool]:
         roles = self._roles(term)
-        if not roles:
-            return (0, 0)
+        scaled = isinstance(term, Scale) or (isinstance(term, Mul) and term.args[0].is_Rational)
+        if _added_number(term) is not None or (isinstance(term, Expr) and _is_constant(term)):
+            return 0, scaled
         if term.has(Sum, Product, SumOverExamples) and not isinstance(term, Scale):
-            return (1, 0)
-        return (3 if roles <= {"parameter"} else 2, 0)
+            return 1, scaled
+        return (3 if roles and roles <= {"parameter"} else 2), scaled
 
     def _roles(self, node: Basic) -> set[str]:
         """The roles of the tensors that occur in it."""
@@ -249,14 +274,16 @@ class LatexPrinter(Printer):
             return self._factor_rank(self._slots[node])
         roles = self._roles(node)
         from_above = "adjoint" in roles or node.has(TotalDerivative, Gradient)
-        if isinstance(node, Scalar) or not roles and not node.has(MatrixExpression):
+        if isinstance(node, (Scalar, KroneckerDelta)) or (isinstance(node, Expr) and _is_constant(node)):
             return 0
+        if "cost" in roles and isinstance(node, DERIVATIVES):
+            return 2
         if isinstance(node, (Sum, SumOverExamples, Product)):
             return 1 if from_above else 10
         if isinstance(node, (Add, Plus)):
             return 2 if "target" in roles else 9
         if isinstance(node, (TotalDerivative, Gradient)):
-            return 2 if "cost" in roles else 3
+            return 3
         if isinstance(node, (Indexed, ArrayOf, Symbol, Transpose)):
             if "adjoint" in roles:
                 return 3 if self._is_delta(node) else 7
@@ -277,20 +304,19 @@ class LatexPrinter(Printer):
 
     # ------------------------------------------------------------------ numbers, sums, products, powers
 
-    def _print_Add(self, node: Add) -> str:
+    def _print_Add(self, node: Add | Plus) -> str:
         text = ""
         for n, (negative, term) in enumerate(self._terms(node)):
             sign = ("-" if negative else "") if n == 0 else " - " if negative else " + "
-            text += sign + self._bracketed(term, OPEN)
+            text += sign + self._term(term)
         return text
 
-    def _print_Plus(self, node: Plus) -> str:
-        text = ""
-        for n, (negative, term) in enumerate(self._terms(node)):
-            sign = ("-" if negative else "") if n == 0 else " - " if negative else " + "
-            number = _added_number(term)
-            text += sign + (self._bracketed(term, OPEN) if number is None else self._text(number))
-        return text
+    _print_Plus = _print_Add
+
+    def _term(self, term: Basic) -> str:
+        """A term of a sum: the number c for the array that is c in every entry."""
+        number = _added_number(term)
+        return self._bracketed(term, OPEN) if number is None else self._text(number)
 
     def _print_Integer(self, node: Integer) -> str:
         return str(node.p)
@@ -328,11 +354,9 @@ class LatexPrinter(Printer):
         constants: list[Expr] = []
         for part in node.args:
             bare = part.args[0] if isinstance(part, Scalar) else part
-            if isinstance(bare, Expr) and not isinstance(bare, MatrixExpression) and not self._roles(bare):
-                plain = not bare.has(Indexed, Sum, TotalDerivative, PartialDerivative, Undefined)
-                if plain and not bare.free_symbols & set(self._slots):
-                    constants += Mul.make_args(bare)
-                    continue
+            if isinstance(bare, Expr) and _is_constant(bare):
+                constants += Mul.make_args(bare)
+                continue
             parts.append(part)
         top, bottom, negative = _rational_split(constants)
         above = [part for part in parts if not self._reciprocal(part)]
@@ -391,11 +415,18 @@ class LatexPrinter(Printer):
             place = OPEN if len(above) == 1 and front else ADD
             only = self._bracketed(above[0], place) if len(above) == 1 else self._join(above)
             return sign + front + (only or "1")
-        # A derivative is a fraction itself and stands beside this one, not in it.
+        # A derivative is a fraction itself and stands beside this one, not in it; a sum from above stands before it.
+        before = [part for part in above if self._comes_first(part)]
         beside = [part for part in above if isinstance(part, DERIVATIVES)]
-        above = [part for part in above if not isinstance(part, DERIVATIVES)]
-        fraction = rf"{sign}\frac{{{self._join(above) or '1'}}}{{{self._join(below)}}}"
-        return f"{fraction} {self._join(beside)}" if beside else fraction
+        above = [part for part in above if part not in before and part not in beside]
+        if not above:
+            before, above = [], before
+        fraction = rf"\frac{{{self._join(above) or '1'}}}{{{self._join(below)}}}"
+        texts = [*(self._bracketed(part, MULTIPLY) for part in before), fraction, *([self._join(beside)] if beside else [])]
+        return sign + " ".join(texts)
+
+    def _comes_first(self, part: Basic) -> bool:
+        return isinstance(part, (Sum, Product)) and self._factor_rank(part) == 1
 
     _print_Scale = _print_Mul
 
@@ -625,16 +656,20 @@ class LatexPrinter(Printer):
 
     def _print_Hadamard(self, node: Hadamard) -> str:
         sign = f" {self.notation.hadamard} "
-        over = [part for part in node.args if self._reciprocal(part) is None]
-        under = [part for part in (self._reciprocal(part) for part in node.args) if part is not None]
-        ordered = self._ordered(over)
-        texts = [self._bracketed(part, MULTIPLY + 1) for part in ordered]
-        if not under:
-            if self._level(ordered[-1]) == OPEN:
-                texts[-1] = self._text(ordered[-1])
+        above = self._ordered([part for part in node.args if self._reciprocal(part) is None])
+        below = self._ordered([part for part in map(self._reciprocal, node.args) if part is not None])
+        first = [part for part in above if below and self._comes_first(part)]
+        above = [part for part in above if part not in first]
+        texts = [self._bracketed(part, MULTIPLY + 1) for part in (first if below else above)]
+        if not below:
+            if self._level(above[-1]) == OPEN:
+                texts[-1] = self._text(above[-1])
             return sign.join(texts)
-        below = [self._bracketed(part, MULTIPLY + 1) for part in self._ordered(under)]
-        return rf"\frac{{{sign.join(texts) or '1'}}}{{{sign.join(below)}}}"
+        sides = []
+        for side in (above, below):
+            at_least = MULTIPLY + 1 if len(side) > 1 else ADD
+            sides.append(sign.join(self._bracketed(part, at_least) for part in side) or "1")
+        return sign.join([*texts, rf"\frac{{{sides[0]}}}{{{sides[1]}}}"])
 
     @contextmanager
     def _filled(self, node: Elementwise) -> Iterator[None]:
@@ -669,6 +704,11 @@ class LatexPrinter(Printer):
         raise UsageError(f"the page has no form for {type(expr).__name__}: {expr}")
 
 
+def _is_constant(node: Expr) -> bool:
+    """A number, or made of numbers and sizes."""
+    return not node.has(*VARYING) and all(symbol.is_positive and symbol.is_integer for symbol in node.free_symbols)
+
+
 def _is_reciprocal(node: Pow) -> bool:
     return bool(node.exp.is_number and node.exp.could_extract_minus_sign())
 
@@ -691,11 +731,10 @@ def _negated(node: Basic) -> Basic:
 
 def _added_number(node: Basic) -> Expr | None:
     """c if the term is c in every entry; 1 - a is what people write for the column of ones minus a."""
-    if isinstance(node, Ones):
-        return Integer(1)
-    if isinstance(node, Scale) and len(node.args) == 2 and isinstance(node.args[0], Scalar) and isinstance(node.args[1], Ones):
-        return node.args[0].args[0]
-    return None
+    if isinstance(node, Scale) and len(node.args) == 2 and isinstance(node.args[0], Scalar):
+        return node.args[0].args[0] if _added_number(node.args[1]) == 1 else None
+    ones = isinstance(node, Product) and [type(part) for part in node.args] == [Ones, Transpose]
+    return Integer(1) if isinstance(node, Ones) or (ones and isinstance(node.args[1].args[0], Ones)) else None
 
 
 def _rational_split(constants: list[Expr]) -> tuple[list[Expr], list[Expr], bool]:

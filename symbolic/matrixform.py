@@ -417,7 +417,7 @@ class _Writer:
     def _nested(self, expression: Sum, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
         """Several sums: one inside the other, in the first order that matrices can say."""
         refusal: NoMatrixForm | None = None
-        for first, *others in permutations(expression.limits):
+        for first, *others in permutations(reversed(expression.limits)):
             factors = Mul.make_args(expression.function)
             inner = Mul(*(f for f in factors if first[0] in f.free_symbols))
             outer = Mul(*(f for f in factors if first[0] not in f.free_symbols))

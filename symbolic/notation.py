@@ -97,6 +97,7 @@ class Notation:
     indicator: str = r"\mathbf{1}"
     diagonal: str = r"\operatorname{diag}"
     named_adjoint: str = r"\bar"
+    long_adjoint: str = r"\overline"
 
     def letter(self, tensor: Tensor, tensors: Mapping[str, Tensor]) -> str:
         """The bare letter of a tensor, without marks."""
@@ -105,14 +106,19 @@ class Notation:
             return self.letters[role]
         source = tensors.get(tensor.of or "")
         if tensor.role == "adjoint" and source is not None:
-            return rf"{self.named_adjoint}{{{self.letter(source, tensors)}}}"
+            return self._over(self.letter(source, tensors))
         return math_name(tensor.name)
+
+    def _over(self, letter: str) -> str:
+        """The mark of an adjoint over a letter, drawn out over a longer name."""
+        one = len(letter) == 1 or (letter.startswith("\\") and letter[1:].isalpha())
+        return rf"{self.named_adjoint if one else self.long_adjoint}{{{letter}}}"
 
     def capital(self, tensor: Tensor, tensors: Mapping[str, Tensor]) -> str:
         """The letter of the matrix whose rows are the tensor at each example."""
         source = tensors.get(tensor.of or "")
         if tensor.role == "adjoint" and source is not None and (tensor.role, tensor.name) not in LETTER_OF:
-            return rf"{self.named_adjoint}{{{self.capital(source, tensors)}}}"
+            return self._over(self.capital(source, tensors))
         letter = self.letter(tensor, tensors)
         if re.fullmatch(r"[a-z]", letter):
             return letter.upper()

@@ -58,7 +58,7 @@ PER_EXAMPLE = [
     ("identity", KroneckerDelta(i, j) * 3, (i, j), Scale),
     ("softmax Jacobian", a[p, i] * (KroneckerDelta(i, j) - a[p, j]), (i, j), Plus),
     ("softmax chain", Sum(d[p, i] * a[p, i] * (KroneckerDelta(i, j) - a[p, j]), over(i, n1)), (j,), Product),
-    ("contracted delta", Sum(d[p, i] * KroneckerDelta(i, j) * z[p, i], over(i, n1)), (j,), Product),
+    ("contracted delta", Sum(d[p, i] * KroneckerDelta(i, j) * z[p, i], over(i, n1)), (j,), Hadamard),
     ("power", a[p, j] ** 2, (j,), Elementwise),
     ("1 - a^2", 1 - a[p, j] ** 2, (j,), Plus),
     ("softmax", exp(z[p, j]) / Sum(exp(z[p, k]), over(k, n1)), (j,), Scale),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Expr, Sum
+from sympy import Expr, Sum, true
 from sympy.printing.str import StrPrinter
 
 from codegen.arrays import Node
@@ -25,7 +25,7 @@ HELPERS = {"logistic": "_logistic", "log1pexp": "_log1pexp", "erf": "erf"}
 
 
 def expression(node: Node, names: Mapping[str, str]) -> str:
-    """Source text of `node`. names: what a tensor or size is called in the code, where that is not its key."""
+    """Source text of `node`. names: what a tensor or size is called, where that is not its key."""
     return _write(node, names)[0]
 
 
@@ -37,7 +37,8 @@ def _write(node: Node, names: Mapping[str, str]) -> tuple[str, int]:
         return number(node.detail), ATOM
     if op in BINARY:
         sign, strength = BINARY[op]
-        # A product of matrices is set apart from elementwise ones, although Python would read both from the left.
+        # A product of matrices is set apart from elementwise ones, although Python would read both from the
+        # left.
         apart = {op, args[0].op} in ({"multiply", "matmul"}, {"divide", "matmul"})
         left = _wrapped(args[0], names, ATOM if apart or op == "power" else strength)
         right = _wrapped(args[1], names, strength + (op in LEFT_ASSOCIATIVE or strength == COMPARISON))
@@ -66,7 +67,8 @@ def _call(node: Node, names: Mapping[str, str]) -> str:
             return f"{_wrapped(args[0], names, ATOM)}.T"
         return f"{_wrapped(args[0], names, ATOM)}.transpose({', '.join(map(str, node.detail))})"
     if op == "pick":
-        return f"{names.get(args[0].detail, args[0].detail)}[{', '.join(':' if p is None else str(p) for p in node.detail)}]"
+        picked = ", ".join(":" if place is None else str(place) for place in node.detail)
+        return f"{_wrapped(args[0], names, ATOM)}[{picked}]"
     if op == "cast":
         return f"np.asarray({expression(args[0], names)}, dtype=dtype)"
     if op == "fill":
@@ -80,8 +82,8 @@ def _call(node: Node, names: Mapping[str, str]) -> str:
     if op == "tensordot":
         return f"np.tensordot({expression(args[0], names)}, {expression(args[1], names)}, axes={node.detail})"
     if op == "einsum":
-        left, right, result = node.detail
-        return f'np.einsum("{left},{right}->{result}", {expression(args[0], names)}, {expression(args[1], names)})'
+        letters = "{},{}->{}".format(*node.detail)
+        return f'np.einsum("{letters}", {expression(args[0], names)}, {expression(args[1], names)})'
     written = ", ".join(expression(argument, names) for argument in args)
     if op in HELPERS:
         return f"{HELPERS[op]}({written})"
@@ -106,7 +108,7 @@ def _wrapped(node: Node, names: Mapping[str, str], strength: int) -> str:
 
 
 def number(value: Expr) -> str:
-    """A number as a Python literal: an int where it is one, otherwise the shortest text of the nearest float."""
+    """A number as a Python literal: an int where it is one, otherwise the nearest float."""
     return str(int(value)) if value.is_Integer else repr(float(value))
 
 
@@ -135,7 +137,7 @@ class _CommentPrinter(StrPrinter):
         for branch in node.args:
             text = self._print(branch.expr)
             parts.append(
-                f"{text} otherwise" if branch.cond == True else f"{text} if {self._print(branch.cond)}"
+                f"{text} otherwise" if branch.cond is true else f"{text} if {self._print(branch.cond)}"
             )
         return f"({', '.join(parts)})"
 

@@ -1,0 +1,38 @@
+# make demo   the whole way once, on handwritten digits; its files go to out/
+# make test   ruff, mypy and pytest
+# Both set up .venv first, with $(PYTHON), and again only when pyproject.toml has changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test clean
+
+help:
+	@echo "make demo    derive, verify, write, generate and train a network on handwritten digits (files in out/)"
+	@echo "make test    everything that must pass: ruff, mypy, pytest"
+	@echo "make clean   remove $(VENV), out/ and caches"
+	@echo "PYTHON=...   the Python (3.11 or newer) that $(VENV) is made with, now $(PYTHON)"
+
+demo: $(VENV)/demo.stamp
+	$(BIN)/deltaform demo --out out
+
+test: $(VENV)/test.stamp
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+$(VENV)/created.stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "$(PYTHON) is no Python 3.11 or newer; name one: make PYTHON=python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/%.stamp: pyproject.toml | $(VENV)/created.stamp
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$*]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) out build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find symbolic codegen tests examples -type d -name __pycache__ -prune -exec rm -rf {} +
