@@ -15,8 +15,8 @@ import numpy as np
 
 from codegen.datasets import read_npz
 from codegen.files import check_target, write_atomically
+from codegen.history import Epoch, History, Settings
 from codegen.optimizers import OPTIMIZERS, Arrays, State
-from codegen.training import Epoch, History, Settings
 from symbolic.errors import FileError
 
 FORMAT = "deltaform run 1"
@@ -75,7 +75,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> History:
         if key not in arrays:
             raise FileError(
                 f"{source} is no saved run: {key!r} is missing, there is {', '.join(arrays) or 'nothing'}; "
-                f"give a file that --save (save_checkpoint) wrote"
+                "give a file that --save (save_checkpoint) wrote"
             )
     try:
         about = json.loads(str(arrays[ABOUT]))

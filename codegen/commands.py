@@ -19,22 +19,22 @@ from codegen.datasets import Dataset, load
 from codegen.files import check_target, write_atomically
 from codegen.functions import lambdify
 from codegen.gradcheck import GradientReport, check_gradients
+from codegen.history import History
 from codegen.initialization import shape_of
 from codegen.modules import import_module, write_module
 from codegen.plots import SUFFIXES as PICTURES
 from codegen.plots import draw_loss_curve, require_matplotlib
 from codegen.source import module_source
-from codegen.training import Diverged, History, Interrupted, train
+from codegen.training import Diverged, Interrupted, train
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
-from symbolic.documents import latex_document
 from symbolic.errors import FileError, LoweringError
 from symbolic.evaluation import stand_in_sizes
 from symbolic.network import Network
 
 DEMO_NETWORK = "64 -> 32 relu -> 10 softmax; cross_entropy"
-# Small batches: their noise finds weights that generalise. On the held-out fifth of seed 0, ten seeds of start values
-# and order reach 97.5 % to 98.6 %.
+# Small batches: their noise finds weights that generalise. On the held-out fifth of seed 0, ten seeds of
+# start values and order reach 97.5 % to 98.6 %.
 DEMO_TRAINING: dict[str, Any] = {"epochs": 30, "batch_size": 4, "learning_rate": 0.2, "optimizer": "sgd"}
 
 
@@ -47,7 +47,7 @@ def derivation_page(arguments: argparse.Namespace) -> int:
         arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N"
     )
     derivation = derive(network)
-    page = latex_document(derivation, "cs229", arguments.form, arguments.detail)
+    page = derivation.latex("cs229", arguments.form, arguments.detail)
     if arguments.output is None:
         sys.stdout.write(page)
     else:
@@ -157,7 +157,7 @@ def demonstration(arguments: argparse.Namespace) -> int:
     if not report.ok:
         print(report)
         return NO
-    write_atomically(page, latex_document(derivation, "cs229", "matrix", "layer").encode())
+    write_atomically(page, derivation.latex("cs229", "matrix", "layer").encode())
     write_module(derivation, module, force=True)
     code = check_code(network, derivation)
     say(f"generated code: {str(code).splitlines()[-1]}")

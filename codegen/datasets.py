@@ -85,7 +85,7 @@ def split(name: str, examples: Examples, seed: int) -> Dataset:
     if count < 2:
         raise DataError(
             f"{name}: {count} example cannot be split into some to train on and some held out; give at "
-            f"least 2"
+            "least 2"
         )
     order = np.random.default_rng(checked_seed(seed)).permutation(count)
     held_out = max(1, count // HELD_OUT)
@@ -128,7 +128,7 @@ def read_npz(path: Path) -> dict[str, NDArray]:
             if not zipfile.is_zipfile(stream):
                 raise FileError(
                     f"{path} is no .npz file, or a truncated one; write one with numpy.savez({path.name!r}, "
-                    f"X=X, Y=Y)"
+                    "X=X, Y=Y)"
                 )
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
@@ -153,7 +153,7 @@ def _npz(path: Path) -> tuple[NDArray, NDArray]:
         found = ", ".join(arrays) or "nothing"
         raise FileError(
             f"{path}: array {' and '.join(missing)} is missing, there is {found}; write it with "
-            f"numpy.savez(path, X=X, Y=Y)"
+            "numpy.savez(path, X=X, Y=Y)"
         )
     return arrays["X"], arrays[target]
 
@@ -164,7 +164,7 @@ def _csv(path: Path, targets: Targets | None) -> tuple[NDArray, NDArray]:
     except UnicodeDecodeError as error:
         raise FileError(
             f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}; save it "
-            f"as UTF-8"
+            "as UTF-8"
         ) from error
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror})") from error
@@ -196,7 +196,7 @@ def _csv(path: Path, targets: Targets | None) -> tuple[NDArray, NDArray]:
             raise DataError(
                 f"{path} has {width} columns, but the network needs {targets.inputs} inputs and then "
                 f"{'1 label or ' if targets.labels else ''}{targets.outputs} outputs; change the network or "
-                f"the file"
+                "the file"
             )
     if width <= last:
         raise DataError(f"{path} has {width} column; it needs inputs and, last, the target")
@@ -229,6 +229,6 @@ def _fault(path: Path, lines: list[tuple[int, str]]) -> DataError | None:
         if len(cells) != width:
             return DataError(
                 f"{path}, line {number}: {len(cells)} columns, but line {lines[0][0]} has {width}; every "
-                f"line needs as many"
+                "line needs as many"
             )
     return None

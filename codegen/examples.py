@@ -112,8 +112,8 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
     inputs, outputs = _array(X, "X", what), _array(Y, "Y", what)
     if inputs.ndim != 2:
         raise DataError(
-            f"{what}: X has shape {inputs.shape}, but it must have two axes, (examples, inputs); "
-            f"one example is a row: X.reshape(1, -1), and an image is one too: X.reshape(len(X), -1)"
+            f"{what}: X has shape {inputs.shape}, but it must have two axes, (examples, inputs); one "
+            "example is a row: X.reshape(1, -1), and an image is one too: X.reshape(len(X), -1)"
         )
     if outputs.ndim not in (1, 2):
         raise DataError(
@@ -124,7 +124,7 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
     if len(inputs) != len(outputs):
         raise DataError(
             f"{what}: X has {len(inputs)} rows and Y has {len(outputs)}; row p of X and row p of Y must be "
-            f"one example"
+            "one example"
         )
     _refuse_not_finite(inputs, "X", what)
     _refuse_not_finite(outputs, "Y", what)
@@ -132,8 +132,8 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
         return Examples(inputs, outputs)
     if inputs.shape[1] != targets.inputs:
         raise DataError(
-            f"{what}: X has {inputs.shape[1]} columns, but the network has {targets.inputs} inputs; "
-            f"begin the network with '{inputs.shape[1]} -> ...' or give X of shape (N, {targets.inputs})"
+            f"{what}: X has {inputs.shape[1]} columns, but the network has {targets.inputs} inputs; begin "
+            f"the network with '{inputs.shape[1]} -> ...' or give X of shape (N, {targets.inputs})"
         )
     if outputs.ndim == 1 and targets.labels:
         _check_labels(outputs, targets.outputs, what)
@@ -142,8 +142,8 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
         outputs = outputs[:, np.newaxis]
     if outputs.shape[1:] != (targets.outputs,):
         raise DataError(
-            f"{what}: Y has shape {outputs.shape}, but the network has {targets.outputs} outputs; "
-            f"give Y of shape ({len(inputs)}, {targets.outputs})"
+            f"{what}: Y has shape {outputs.shape}, but the network has {targets.outputs} outputs; give Y of "
+            f"shape ({len(inputs)}, {targets.outputs})"
             + (f", or labels of shape ({len(inputs)},)" if targets.labels else "")
         )
     _check_targets(outputs, targets, what)
@@ -164,8 +164,8 @@ def _width(program: Program, tensor: Tensor) -> int:
     extent = program.value_of(tensor.shape[-1])
     if not isinstance(extent, Integer):
         raise ArchitectureError(
-            f"tensor {tensor.key}: its width {extent} has no number; numbers are needed to compute, "
-            f"so write the network with widths, such as '64 -> 32 relu -> 10 softmax; cross_entropy'"
+            f"tensor {tensor.key}: its width {extent} has no number; numbers are needed to compute, so "
+            "write the network with widths, such as '64 -> 32 relu -> 10 softmax; cross_entropy'"
         )
     return int(extent)
 
@@ -194,15 +194,15 @@ def _refuse_not_finite(array: NDArray, name: str, what: str) -> None:
         where = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
         raise DataError(
             f"{what}: {name}{list(where)} is {array[where]}; every number must be finite, so fill in or "
-            f"drop such rows"
+            "drop such rows"
         )
 
 
 def _check_labels(labels: NDArray, classes: int, what: str) -> None:
     if labels.dtype.kind not in "iu":
         raise DataError(
-            f"{what}: labels Y have dtype {labels.dtype}, but they must be whole numbers; give Y.astype(int) "
-            f"or rows of shape ({len(labels)}, {classes})"
+            f"{what}: labels Y have dtype {labels.dtype}, but they must be whole numbers; give "
+            f"Y.astype(int) or rows of shape ({len(labels)}, {classes})"
         )
     wrong = np.flatnonzero((labels < 0) | (labels >= classes))
     if len(wrong):

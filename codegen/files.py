@@ -26,8 +26,8 @@ def check_target(path: str | os.PathLike[str], suffixes: Sequence[str], force: b
         )
     if target.suffix not in suffixes:
         raise FileError(
-            f"{target}: unknown suffix {target.suffix!r}; it must be {' or '.join(suffixes)}, "
-            f"such as {target.with_suffix(suffixes[0]) if target.name else 'result' + suffixes[0]}"
+            f"{target}: unknown suffix {target.suffix!r}; it must be {' or '.join(suffixes)}, such as "
+            f"{target.with_suffix(suffixes[0]) if target.name else 'result' + suffixes[0]}"
         )
     folder = target.parent
     if not folder.is_dir():

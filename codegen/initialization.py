@@ -72,9 +72,8 @@ def shape_of(program: Program, tensor: Tensor) -> tuple[int, ...]:
             unknown = ", ".join(sorted(str(symbol) for symbol in extent.free_symbols))
             raise ArchitectureError(
                 f"tensor {tensor.key}: the size {given} has no number ({unknown} is a symbol); numbers are "
-                f"needed to compute, "
-                f"so write the network with widths, such as '64 -> 32 relu -> 10 softmax; cross_entropy', "
-                f"or give the Program sizes={{{unknown}: 64}}"
+                "needed to compute, so write the network with widths, such as '64 -> 32 relu -> 10 "
+                f"softmax; cross_entropy', or give the Program sizes={{{unknown}: 64}}"
             )
     return tuple(int(extent) for extent in extents)
 
@@ -120,9 +119,8 @@ def check_memory(shapes: dict[str, tuple[int, ...]], dtype: np.dtype) -> None:
     if largest is not None and 2 * total > available:
         raise ArchitectureError(
             f"the parameters need {_gigabytes(total)} in {dtype.name} and their gradients as much again, "
-            f"but this machine "
-            f"has {_gigabytes(available)}; the largest is {largest} of shape {shapes[largest]}: make its "
-            f"layer narrower"
+            f"but this machine has {_gigabytes(available)}; the largest is {largest} of shape "
+            f"{shapes[largest]}: make its layer narrower"
         )
 
 

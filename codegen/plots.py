@@ -14,7 +14,7 @@ from codegen.files import check_target, write_atomically
 from symbolic.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:
-    from codegen.training import History
+    from codegen.history import History
 
 SUFFIXES = (".png", ".pdf", ".svg")
 # A curve that falls by more than this factor is drawn on a logarithmic axis.
@@ -53,19 +53,23 @@ def draw_loss_curve(history: History, path: str | os.PathLike[str], force: bool 
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     losses = np.asarray(history.step_losses)
-    axes.plot(np.arange(1, len(losses) + 1), losses, color="0.75", linewidth=0.6, label="training, each step")
+    axes.plot(np.arange(1, len(losses) + 1), losses, color="0.8", linewidth=0.5, label="training, each step")
     ends = [epoch.steps for epoch in history.epochs]
     marker = "o" if len(ends) <= 30 else ""
+    means = [epoch.train_loss for epoch in history.epochs]
     if ends:
-        means = [epoch.train_loss for epoch in history.epochs]
         axes.plot(ends, means, color="C0", marker=marker, markersize=3, label="training, mean of the epoch")
     held_out = [
         (epoch.steps, epoch.held_out_loss) for epoch in history.epochs if epoch.held_out_loss is not None
     ]
     if held_out:
         axes.plot(*zip(*held_out, strict=True), color="C1", marker=marker, markersize=3, label="held out")
+    curves = [*means, *(loss for _, loss in held_out)]
     if losses.min() > 0 and losses.max() > LOGARITHMIC_FROM * losses.min():
         axes.set_yscale("log")
+        if curves and min(curves) > 0:
+            # Single batches may be fitted almost exactly; the axis ends where the curves do.
+            axes.set_ylim(bottom=min(curves) / 3)
     axes.set_xlabel("step")
     axes.set_ylabel("loss" if history.sense == "minimise" else "objective (to be maximised)")
     accuracy = history.epochs[-1].accuracy if history.epochs else None

@@ -9,14 +9,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from codegen.training import Epoch
+    from codegen.history import Epoch
 
 
 class Progress:
     """Shows epochs and losses while it is entered.
 
-    epochs: how many in all; done: how many of them before the start; batches: steps an epoch; show: False
-        is silence.
+    epochs:  how many in all.
+    batches: steps an epoch.
+    done:    steps done before the start.
+    show:    False is silence.
     """
 
     def __init__(self, epochs: int, batches: int, done: int, show: bool) -> None:
@@ -34,7 +36,7 @@ class Progress:
                 return self
             self.bar = tqdm(
                 total=self.epochs * self.batches,
-                initial=self.done * self.batches,
+                initial=self.done,
                 unit="step",
                 file=sys.stderr,
                 leave=False,

@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -18,88 +18,14 @@ from numpy.typing import DTypeLike, NDArray
 
 from codegen.examples import Examples, Targets, check_examples
 from codegen.functions import lambdify
+from codegen.history import Epoch, History, Settings
 from codegen.initialization import DTYPES, checked_dtype, checked_seed, initialize, program_of
-from codegen.optimizers import Arrays, Optimizer, State, optimizer_named
+from codegen.optimizers import Optimizer, optimizer_named
 from codegen.progress import Progress
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, TrainingError, UsageError
 from symbolic.tensors import Program
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What a run was started with; a resumed run goes on with the same, though its learning rate may be
-    another.
-
-    network:    title of what is trained, for a Network its architecture string.
-    equations:  its sizes and forward equations; they decide what the parameters are and what the gradients.
-    examples:   number of examples to train on.
-    """
-
-    network: str
-    equations: str
-    optimizer: str
-    learning_rate: float
-    batch_size: int
-    seed: int
-    dtype: str
-    examples: int
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """What was seen in one epoch.
-
-    number:         from 1.
-    steps:          steps done since the start of the run, this epoch included.
-    train_loss:     mean over the epoch's batches, weighted by their numbers of examples, each before its
-                    update.
-    held_out_loss:  cost of the held-out examples after the epoch; None without held-out examples.
-    accuracy:       fraction of the held-out targets that are hit; None where targets are no classes.
-    seconds:        wall time of the epoch's steps, without the held-out examples.
-    """
-
-    number: int
-    steps: int
-    train_loss: float
-    held_out_loss: float | None
-    accuracy: float | None
-    seconds: float
-
-    def __str__(self) -> str:
-        parts = [f"loss {self.train_loss:.4f}"]
-        if self.held_out_loss is not None:
-            parts.append(f"held-out loss {self.held_out_loss:.4f}")
-        if self.accuracy is not None:
-            parts.append(f"held-out accuracy {self.accuracy:.2%}")
-        return ", ".join(parts)
-
-
-@dataclass
-class History:
-    """A run so far: its curve, and all that is needed to go on with it. `codegen.checkpoints` saves and
-    loads it.
-
-    params:       by key, the weights after the last step.
-    state:        what the optimizer remembers.
-    random:       state of the generator that draws the order of the present epoch.
-    sense:        "minimise" or "maximise".
-    step_losses:  cost of each step's batch, before its update; one float a step.
-    epochs:       one record a finished epoch.
-    batches:      steps done of the present epoch; 0 between epochs.
-    seconds:      wall time of all steps.
-    """
-
-    settings: Settings
-    params: Arrays
-    state: State
-    random: dict[str, Any]
-    sense: str = "minimise"
-    step_losses: list[float] = field(default_factory=list)
-    epochs: list[Epoch] = field(default_factory=list)
-    batches: int = 0
-    seconds: float = 0.0
 
 
 class Diverged(TrainingError):
@@ -206,8 +132,7 @@ def train(
     if checked_count("epochs", epochs) <= len(history.epochs):
         raise UsageError(
             f"epochs is {epochs}, but the resumed run has done {len(history.epochs)} already; epochs counts "
-            f"all of them, "
-            f"so ask for more, such as {len(history.epochs) + epochs}"
+            f"all of them, so ask for more, such as {len(history.epochs) + epochs}"
         )
     examples = examples.prepared(targets, settings.dtype)
     held = None if held is None else held.prepared(targets, settings.dtype)
@@ -219,7 +144,7 @@ def train(
     if settings.examples != len(examples):
         raise TrainingError(
             f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the "
-            f"same data"
+            "same data"
         )
     if functions is None:
         functions = lambdify(source if isinstance(source, Derivation) else derive(source))
@@ -283,6 +208,7 @@ class _Run:
                 history.epochs.append(
                     self._record(float(np.average(losses, weights=[len(b) for b in batches])))
                 )
+                self._check_held_out(history.epochs[-1])
             yield loss
 
     def _step(self, batch: Examples) -> float:
@@ -304,15 +230,23 @@ class _Run:
             self.warned = True
             warnings.warn(
                 f"{where}: every gradient is exactly zero, so nothing is learnt; dead units (relu) or start "
-                f"values that "
-                f"are all equal or zero do this: try another seed, a smaller learning rate or other start "
-                f"values",
+                "values that are all equal or zero do this: try another seed, a smaller learning rate or "
+                "other start values",
                 DeltaformWarning,
                 stacklevel=4,
             )
         self.good = history.params
         history.params, history.state = params, state
         return loss
+
+    def _check_held_out(self, epoch: Epoch) -> None:
+        """The last update of an epoch is seen by no later batch of it, but by the held-out examples."""
+        if epoch.held_out_loss is not None and not math.isfinite(epoch.held_out_loss):
+            self.history.params = self.good
+            where = f"step {epoch.steps} (epoch {epoch.number})"
+            raise Diverged(
+                self._advice(f"{where}: the held-out loss is then {epoch.held_out_loss}"), self.history
+            )
 
     def _advice(self, what: str) -> str:
         rate = self.history.settings.learning_rate
@@ -324,9 +258,10 @@ class _Run:
         history, held = self.history, self.held_out
         held_out_loss, accuracy = None, None
         if held is not None:
-            held_out_loss = float(self.functions.loss(history.params, held.X, held.Y))
-            if self.targets.are_classes:
-                accuracy = self.targets.accuracy(self.functions.forward(history.params, held.X), held.Y)
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                held_out_loss = float(self.functions.loss(history.params, held.X, held.Y))
+                if self.targets.are_classes:
+                    accuracy = self.targets.accuracy(self.functions.forward(history.params, held.X), held.Y)
         return Epoch(
             number=len(history.epochs) + 1,
             steps=len(history.step_losses),
@@ -393,7 +328,7 @@ def _resumed(
         other = f"this is {present}" if present != settings.network else "this one has other equations"
         raise TrainingError(
             f"the run to resume is of another network: it trains {settings.network}, and {other}; resume it "
-            f"with its own"
+            "with its own"
         )
     kept = {
         "batch size": settings.batch_size,
@@ -406,7 +341,7 @@ def _resumed(
         if asked is not None and asked != kept[what]:
             raise TrainingError(
                 f"the run to resume has {what} {kept[what]}, not {asked}; leave it out, or start a new run "
-                f"without resume"
+                "without resume"
             )
     rate = settings.learning_rate if learning_rate is None else checked_learning_rate(learning_rate)
     return replace(

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from symbolic.documents import latex_document
+from symbolic.notation import Notation
 from symbolic.rules import Result, Step
 from symbolic.tensors import Equation, Program, Tensor
 from symbolic.verification import Report, verify
@@ -56,3 +58,7 @@ class Derivation:
     def verify(self, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
         """Evaluate both sides of every step with the independent evaluator: see `symbolic.verification.verify`."""
         return verify(self, points, seed, progress)
+
+    def latex(self, notation: str | Notation = "cs229", form: str = "matrix", detail: str = "layer") -> str:
+        """The whole derivation as a LaTeX document: see `symbolic.documents.latex_document`."""
+        return latex_document(self, notation, form, detail)

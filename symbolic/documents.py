@@ -1,8 +1,9 @@
-"""A derivation as a complete LaTeX document: set-up, output layer, hidden layers backwards, parameters, summary, rules.
+"""A derivation as a complete LaTeX document: set-up, output layer, hidden layers backwards, parameters,
+summary, rules.
 
-Everything that is said is read off the derivation's records. Lines are broken here, by the estimated width, and a rule
-is named at the right of the line that it made. In matrix form a line that matrices cannot say stays in components, with
-its own left side.
+Everything that is said is read off the derivation's records. Lines are broken here, by the estimated width,
+and a rule is named at the right of the line that it made. In matrix form a line that matrices cannot say
+stays in components, with its own left side.
 
 The document needs pdflatex with `texlive-latex-base` and nothing else.
 """
@@ -12,10 +13,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sympy import Add, Basic, Expr, Mul, Piecewise, Symbol
 
-from symbolic.derivation import Derivation
 from symbolic.errors import NoMatrixForm, UsageError
 from symbolic.expressions import TotalDerivative, Undefined
 from symbolic.latex import LatexPrinter
@@ -23,7 +24,10 @@ from symbolic.linewidth import width
 from symbolic.matrixform import MatrixExpression, matrix_form, stacked_form
 from symbolic.notation import Notation, escape_text, notation_named
 from symbolic.rules import RULES, Result, Rule, Step
-from symbolic.tensors import Equation, Fact, Tensor, elements, key_of
+from symbolic.tensors import Equation, Fact, elements, key_of
+
+if TYPE_CHECKING:
+    from symbolic.derivation import Derivation
 
 FORMS = ("matrix", "component")
 DETAILS = ("result", "layer", "rule")
@@ -73,7 +77,9 @@ def latex_document(
 
 
 def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
-    """A printer that knows the derivation's tensors, the names of its functions, its loss and its objective."""
+    """A printer that knows the derivation's tensors, the names of its functions, its loss and its
+    objective.
+    """
     program = derivation.program
     functions = {e.tensor.key: e.function for e in program.equations if e.function is not None}
     tensors = derivation.tensors
@@ -89,7 +95,9 @@ def _derivatives(derivation: Derivation) -> Iterator[TotalDerivative]:
 
 @dataclass
 class _Line:
-    """One line of an aligned display: left side, which may be empty, right side in pieces, the rules' names."""
+    """One line of an aligned display: left side, which may be empty, right side in pieces, the rules'
+    names.
+    """
 
     left: str
     right: list[str]
@@ -149,14 +157,14 @@ class _Page:
         yield self._aim()
         if any(equation.rhs.has(Piecewise) for equation in program.equations):
             yield (
-                "Convention: where a function is defined by cases, its derivative is that of the case which holds at "
-                "the point, at the border between two cases too."
+                "Convention: where a function is defined by cases, its derivative is that of the case which "
+                "holds at the point, at the border between two cases too."
             )
         if self.form == "matrix":
             sign, ones = self.printer.notation.hadamard, self.printer.notation.ones
             yield (
-                f"Vectors are columns. ${sign}$ is the product entry by entry; functions, powers and quotients of vectors "
-                f"are meant entry by entry, and ${ones}$ is the vector of ones."
+                f"Vectors are columns. ${sign}$ is the product entry by entry; functions, powers and "
+                f"quotients of vectors are meant entry by entry, and ${ones}$ is the vector of ones."
             )
 
     def _shapes(self) -> str:
@@ -168,7 +176,9 @@ class _Page:
             numbers = self._shape([self.program.value_of(extent) for extent in extents])
             known = f"${numbers}$" if numbers != shape else ""
             rows.append(rf"${self.printer.bare(tensor)}$ & {tensor.role} & ${shape}$ & {known} \\")
-        return "\n".join([r"\begin{longtable}[l]{@{}l@{\qquad}l@{\qquad}l@{\qquad}l@{}}", *rows, r"\end{longtable}"])
+        return "\n".join(
+            [r"\begin{longtable}[l]{@{}l@{\qquad}l@{\qquad}l@{\qquad}l@{}}", *rows, r"\end{longtable}"]
+        )
 
     def _shape(self, extents: Sequence[Expr]) -> str:
         if not extents:
@@ -188,7 +198,9 @@ class _Page:
     def _forward(self, equation: Equation) -> _Line:
         """The defining equation; a function that has a name is written by its name."""
         argument = self._argument(equation)
-        sides = self._matrices(equation.lhs, argument or equation.rhs, equation.indices, equation.tensor.shape)
+        sides = self._matrices(
+            equation.lhs, argument or equation.rhs, equation.indices, equation.tensor.shape
+        )
         if argument is not None and equation.function is not None:
             if sides is None and not self._elementwise(equation):
                 return self._line(equation.lhs, equation.rhs)
@@ -199,7 +211,12 @@ class _Page:
     def _argument(self, equation: Equation) -> Expr | None:
         """The element that a named function is applied to: the only tensor on the right side."""
         found = {key_of(element): element for element in elements(equation.rhs)}
-        if equation.function is None or len(found) != 1 or key_of(equation.rhs) or isinstance(equation.rhs, Undefined):
+        if (
+            equation.function is None
+            or len(found) != 1
+            or key_of(equation.rhs)
+            or isinstance(equation.rhs, Undefined)
+        ):
             return None
         tensor = self.tensors[next(iter(found)) or ""]
         return tensor[equation.indices] if len(tensor.shape) == len(equation.indices) else None
@@ -219,19 +236,22 @@ class _Page:
                 left = self.printer.applied(equation.function, VARIABLE)
             else:
                 body = equation.rhs
-                left = self.printer.component(equation.function, self.tensors[key_of(argument) or ""], equation.lhs)
+                left = self.printer.component(
+                    equation.function, self.tensors[key_of(argument) or ""], equation.lhs
+                )
             lines[equation.function.latex] = _Line(left, self.printer.lines(body, LINE - width(left)))
         return [line for line in lines.values() if [line.left] != line.right]
 
     def _aim(self) -> str:
         objective = self.tensors[self.program.objective]
         wanted = ", ".join(f"${self.printer.bare(self.tensors[key])}$" for key in self.derivation.wrt)
-        text = f"Wanted: the derivatives of ${self.printer.bare(objective)}$, to be {self.program.sense}d, by {wanted}."
+        whole = self.printer.bare(objective)
+        text = f"Wanted: the derivatives of ${whole}$, to be {self.program.sense}d, by {wanted}."
         if self.program.example is not None:
             mark = self.printer.notation.example_mark(self.program.example)
             text += (
-                f" A line about one example does not write which one; under a sum over the examples the mark ${{}}^{{{mark}}}$ "
-                "does."
+                " A line about one example does not write which one; under a sum over the examples the mark "
+                f"${{}}^{{{mark}}}$ does."
             )
         return text
 
@@ -258,11 +278,15 @@ class _Page:
         return all(self.tensors[key].role == "parameter" for key in self.derivation.wrt)
 
     def _result(self, result: Result) -> Iterator[str]:
-        """The chain of a result, then, at the finest detail, its substeps under the letters that the chain refers to."""
+        """The chain of a result, then, at the finest detail, its substeps under the letters that the
+        chain refers to.
+        """
         smaller: dict[int, list[_Line]] = {}
         if self.detail == "rule":
             for step in result.steps:
-                with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
+                with self.printer.marking(
+                    *(side for inner in step.substeps for side in (inner.before, inner.after))
+                ):
                     lines = self._substeps(step.substeps)
                 if lines:
                     smaller[id(step)] = lines
@@ -330,8 +354,10 @@ class _Page:
             indent = left or indent
             text = self.printer.doprint(step.after)
             last = step.after
-            if lines and not left and "".join(lines[-1].right) == text or text == left:
-                lines[-1:] = [_Line(lines[-1].left, lines[-1].right, _joined(lines[-1].label, label))] if lines else []
+            if (lines and not left and "".join(lines[-1].right) == text) or text == left:
+                lines[-1:] = (
+                    [_Line(lines[-1].left, lines[-1].right, _joined(lines[-1].label, label))] if lines else []
+                )
                 continue
             lines.append(_Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
         return lines
@@ -383,7 +409,7 @@ class _Page:
         after = result.steps[-1].after
         with self.printer.marking(head):
             sides = self._matrices(head, after, result.indices, result.tensor.shape) or (head, after)
-            return self._line(*sides, limit=BOX_LINE)
+            return self._line(sides[0], sides[1], limit=BOX_LINE)
 
     def _stacked(self, result: Result) -> _Line | None:
         head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
@@ -391,10 +417,12 @@ class _Page:
         if isinstance(after, MatrixExpression):
             return None
         try:
-            sides = [stacked_form(e, result.indices, self.tensors, result.tensor.shape) for e in (head, after)]
+            sides = [
+                stacked_form(e, result.indices, self.tensors, result.tensor.shape) for e in (head, after)
+            ]
         except NoMatrixForm:
             return None
-        return self._line(*sides, limit=BOX_LINE)
+        return self._line(sides[0], sides[1], limit=BOX_LINE)
 
     def _rules(self) -> Iterator[str]:
         order = {rule.name: n for n, rule in enumerate(RULES)}
@@ -406,7 +434,9 @@ class _Page:
 
 
 def law_text(law: str) -> str:
-    """A rule's law as running text, with its formulas set as formulas: what has _ / [ ] = ' ( ) or is one letter."""
+    """A rule's law as running text, with its formulas set as formulas: what has _ / [ ] = ' ( ) or is one
+    letter.
+    """
     words = law.replace("sum over", "sum\0over").split(" ")
     kinds = [bool(FORMULA.fullmatch(word.rstrip(",.;:"))) for word in words]
     for n, word in enumerate(words):

@@ -1,6 +1,8 @@
-"""How wide a formula will be when TeX sets it: an estimate in em, good enough to break lines before they run over.
+"""How wide a formula will be when TeX sets it: an estimate in em, good enough to break lines before they
+run over.
 
-Only what our own printer writes is understood: groups, fractions, scripts, cases, \\left and \\right, letter commands.
+Only what our own printer writes is understood: groups, fractions, scripts, cases, \\left and \\right, letter
+commands.
 """
 
 from __future__ import annotations
@@ -11,15 +13,17 @@ TOKEN = re.compile(r"\\[A-Za-z]+|\\.|[{}^_&]|.", re.DOTALL)
 
 # In em at the text size. Relations and binary signs include the space that TeX puts around them.
 WIDE = {
-    "+": 1.25, "-": 1.25, "=": 1.35, ">": 1.3, "<": 1.3, r"\le": 1.3, r"\ge": 1.3, r"\ne": 1.3, r"\circ": 0.95, r"\cdot": 0.75,
-    r"\sum": 1.55, r"\partial": 0.58, r"\nabla": 0.83, r"\top": 0.78, r"\mathcal": 0.0, r"\quad": 1.0, r"\qquad": 2.0,
-    r"\,": 0.17, r"\;": 0.28, r"\ ": 0.33, r"\left": 0.1, r"\right": 0.1, r"\Bigl": 0.2, r"\Bigr": 0.2,
-    r"\mathrm": 0.0, r"\mathbf": 0.0, r"\operatorname": 0.17, r"\text": 0.0, r"\bar": 0.0, r"\boldsymbol": 0.0,
-    r"\log": 1.45, r"\tanh": 2.2, r"\cosh": 2.2, r"\sinh": 2.2, r"\exp": 1.7, r"\max": 2.1, r"\min": 2.0, r"\Delta": 0.85,
-    r"\arctan": 3.2, r"\lVert": 0.5, r"\rVert": 0.5, r"\begin": 0.6, r"\end": 0.0, r"\mathbb": 0.0, r"\sqrt": 0.85,
-    "(": 0.42, ")": 0.42, "[": 0.32, "]": 0.32, "|": 0.3, ",": 0.45, ".": 0.28, "'": 0.3, " ": 0.0, "\n": 0.0, "&": 1.0,
-    "i": 0.36, "j": 0.44, "l": 0.33, "m": 0.9, "w": 0.75, "W": 1.08, "N": 0.9, "J": 0.62, "X": 0.9, "Y": 0.75, "Z": 0.75,
-    "A": 0.78, r"\{": 0.5, r"\}": 0.5, r"\_": 0.3,
+    "+": 1.25, "-": 1.25, "=": 1.35, ">": 1.3, "<": 1.3, r"\le": 1.3, r"\ge": 1.3, r"\ne": 1.3,
+    r"\circ": 0.95, r"\cdot": 0.75, r"\sum": 1.55, r"\partial": 0.58, r"\nabla": 0.83, r"\top": 0.78,
+    r"\mathcal": 0.0, r"\quad": 1.0, r"\qquad": 2.0, r"\,": 0.17, r"\;": 0.28, r"\ ": 0.33, r"\left": 0.1,
+    r"\right": 0.1, r"\Bigl": 0.2, r"\Bigr": 0.2, r"\mathrm": 0.0, r"\mathbf": 0.0, r"\operatorname": 0.17,
+    r"\text": 0.0, r"\bar": 0.0, r"\boldsymbol": 0.0, r"\log": 1.45, r"\tanh": 2.2, r"\cosh": 2.2,
+    r"\sinh": 2.2, r"\exp": 1.7, r"\max": 2.1, r"\min": 2.0, r"\Delta": 0.85, r"\arctan": 3.2,
+    r"\lVert": 0.5, r"\rVert": 0.5, r"\begin": 0.6, r"\end": 0.0, r"\mathbb": 0.0, r"\sqrt": 0.85,
+    "(": 0.42, ")": 0.42, "[": 0.32, "]": 0.32, "|": 0.3, ",": 0.45, ".": 0.28, "'": 0.3, " ": 0.0,
+    "\n": 0.0, "&": 1.0, "i": 0.36, "j": 0.44, "l": 0.33, "m": 0.9, "w": 0.75, "W": 1.08, "N": 0.9,
+    "J": 0.62, "X": 0.9, "Y": 0.75, "Z": 0.75, "A": 0.78, r"\{": 0.5, r"\}": 0.5, r"\_": 0.3,
+    r"\overline": 0.0,
 }  # fmt: skip
 SCRIPT = 0.72
 

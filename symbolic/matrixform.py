@@ -1,11 +1,14 @@
-"""Index expression -> matrix notation, by structure alone: which index stands where, and which is summed over.
+"""Index expression -> matrix notation, by structure alone: which index stands where, and which is summed
+over.
 
-Sum_s W[j, s] a[s] is W a because s is the last axis of W and the only one of a; nothing here knows what W is. What
-matrices cannot say is refused with `NoMatrixForm`, and the page then keeps the index form of that line.
+Sum_s W[j, s] a[s] is W a because s is the last axis of W and the only one of a; nothing here knows what W
+is. What matrices cannot say is refused with `NoMatrixForm`, and the page then keeps the index form of that
+line.
 
-An expression that carries the example index p free is about one example: `ArrayOf("a1", p)` is then the column of
-that example. Under a sum over p it becomes `SumOverExamples`. Written with `example=None` the examples' axis is an axis
-like any other, which gives the stacked form: (1/N) Delta^T A for (1/N) Sum_p delta_p a_p^T.
+An expression that carries the example index p free is about one example: `ArrayOf("a1", p)` is then the
+column of that example. Under a sum over p it becomes `SumOverExamples`. Written with `example=None` the
+examples' axis is an axis like any other, which gives the stacked form: (1/N) Delta^T A for (1/N) Sum_p
+delta_p a_p^T.
 """
 
 from __future__ import annotations
@@ -13,7 +16,21 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import permutations
 
-from sympy import Add, Basic, Expr, Function, Indexed, Integer, KroneckerDelta, Lambda, Mul, Piecewise, Pow, Sum, Symbol
+from sympy import (
+    Add,
+    Basic,
+    Expr,
+    Function,
+    Indexed,
+    Integer,
+    KroneckerDelta,
+    Lambda,
+    Mul,
+    Piecewise,
+    Pow,
+    Sum,
+    Symbol,
+)
 from sympy.core.relational import Relational
 from sympy.core.symbol import Str
 from sympy.core.traversal import preorder_traversal
@@ -38,8 +55,8 @@ class MatrixExpression(Basic):
 class ArrayOf(MatrixExpression):
     """`ArrayOf(key)`: the whole tensor: a scalar, a column, or a matrix whose rows are its first axis.
 
-    `ArrayOf(key, p)`: the tensor at example p: its axis whose usual index letter (`Tensor.indices`) is p is fixed, and
-    what remains is the scalar, column or matrix.
+    `ArrayOf(key, p)`: the tensor at example p: its axis whose usual index letter (`Tensor.indices`) is p is
+    fixed, and what remains is the scalar, column or matrix.
     """
 
     def __new__(cls, key: Str | str, *example: Symbol) -> ArrayOf:
@@ -91,7 +108,8 @@ class Scale(MatrixExpression):
 
 
 class Elementwise(MatrixExpression):
-    """`Elementwise(Lambda((t, ...), f), A, ...)`: f applied entry by entry to arrays of one shape (or to scalars).
+    """`Elementwise(Lambda((t, ...), f), A, ...)`: f applied entry by entry to arrays of one shape (or to
+    scalars).
 
     Inside f stand the arguments of the Lambda, numbers and sizes, and nothing else.
     """
@@ -114,11 +132,15 @@ class Gradient(MatrixExpression):
 
 
 class PartialGradient(MatrixExpression):
-    """`PartialGradient(u, v)`: the partial derivatives of a scalar u by every entry of v, in the shape of v."""
+    """`PartialGradient(u, v)`: the partial derivatives of a scalar u by every entry of v, in the shape of
+    v.
+    """
 
 
 class Jacobian(MatrixExpression):
-    """`Jacobian(u, v)`: the matrix of partial u_i/partial v_j of the equation that defines u; rows i, columns j."""
+    """`Jacobian(u, v)`: the matrix of partial u_i/partial v_j of the equation that defines u; rows i,
+    columns j.
+    """
 
 
 class SumOverExamples(MatrixExpression):
@@ -134,7 +156,8 @@ def matrix_form(
 ) -> MatrixExpression:
     """`expression` in matrix notation.
 
-    indices: the free indices in the order of the axes of the result: () gives a scalar, (j,) a column, (j, s) a matrix
+    indices: the free indices in the order of the axes of the result: () gives a scalar, (j,) a column, (j,
+    s) a matrix
              with rows j. The example index may stand among them or be left out; it makes no axis.
     tensors: every tensor of the expression by its key.
     shape:   sizes for `indices`; needed only where the expression does not mention an index.
@@ -230,7 +253,9 @@ class _Writer:
         self.tensors = tensors
         self.example = example
 
-    def write(self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
+    def write(
+        self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
+    ) -> Basic:
         """The array with entries `expression`, one axis for each of `axes`: (), (row,) or (row, column)."""
         if isinstance(expression, Add):
             return plus([self.write(term, axes, extents) for term in expression.args])
@@ -248,7 +273,9 @@ class _Writer:
                 return Identity(self._size(expression, axes, extents))
             raise NoMatrixForm(f"matrix notation has no {expression} with the axes {axes}")
         if isinstance(expression, FunctionDerivative):
-            return FunctionSlope(self.write(expression.of, axes, extents), self.write(expression.by, axes, extents))
+            return FunctionSlope(
+                self.write(expression.of, axes, extents), self.write(expression.by, axes, extents)
+            )
         if isinstance(expression, (TotalDerivative, PartialDerivative)):
             return self._derivative(expression, axes)
         if not self._varies(expression, extents):
@@ -258,25 +285,43 @@ class _Writer:
         raise NoMatrixForm(f"matrix notation has no form for {expression}")
 
     def _varies(self, expression: Basic, extents: Mapping[Symbol, Expr | None]) -> bool:
-        """Whether a tensor, an index, a sum or a derivative occurs in it, so that it is no plain number or size."""
-        kinds = (Sum, Indexed, KroneckerDelta, TotalDerivative, PartialDerivative, FunctionDerivative, Undefined)
+        """Whether a tensor, an index, a sum or a derivative occurs in it, so that it is no plain number
+        or size.
+        """
+        kinds = (
+            Sum,
+            Indexed,
+            KroneckerDelta,
+            TotalDerivative,
+            PartialDerivative,
+            FunctionDerivative,
+            Undefined,
+        )
         return any(
             isinstance(node, kinds) or (isinstance(node, Symbol) and self._is_letter(node, extents))
             for node in preorder_traversal(expression)
         )
 
     def _is_letter(self, node: Symbol, extents: Mapping[Symbol, Expr | None]) -> bool:
-        return node in extents or node == self.example or node.name in self.tensors or key_of(node) is not None
+        return (
+            node in extents or node == self.example or node.name in self.tensors or key_of(node) is not None
+        )
 
     def _size(self, expression: Expr, letters: Iterable[Expr], extents: Mapping[Symbol, Expr | None]) -> Expr:
         for letter in letters:
             extent = extents.get(letter)
             if extent is not None:
                 return extent
-        raise NoMatrixForm(f"the size of the axis of {', '.join(map(str, letters))} is not known in {expression}")
+        raise NoMatrixForm(
+            f"the size of the axis of {', '.join(map(str, letters))} is not known in {expression}"
+        )
 
     def _spread(
-        self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None], missing: list[Symbol]
+        self,
+        expression: Expr,
+        axes: tuple[Symbol, ...],
+        extents: Mapping[Symbol, Expr | None],
+        missing: list[Symbol],
     ) -> Basic:
         """The same value along an axis that the expression does not mention."""
         inner = self.write(expression, tuple(letter for letter in axes if letter not in missing), extents)
@@ -327,7 +372,9 @@ class _Writer:
                 return Transpose(jacobian)
         raise NoMatrixForm(f"matrix notation has no array of the derivatives {expression}")
 
-    def _entrywise(self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
+    def _entrywise(
+        self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
+    ) -> Basic:
         slots: dict[Symbol, Basic] = {}
 
         def slot(part: Basic) -> Basic:
@@ -356,13 +403,17 @@ class _Writer:
             body = expression.func(*(slot(part) for part in expression.args))
         return Elementwise(Lambda(tuple(slots), body), *slots.values())
 
-    def _product(self, factors: list[Expr], axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
+    def _product(
+        self, factors: list[Expr], axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
+    ) -> Basic:
         if len(axes) == 2:
             bracket = next((f for f in factors if isinstance(f, Add) and _joins(f, axes)), None)
             if bracket is not None:
                 rest = Mul(*(f for f in factors if f is not bracket))
                 return plus([self.write(rest * term, axes, extents) for term in bracket.args])
-            delta = next((f for f in factors if isinstance(f, KroneckerDelta) and set(f.args) == set(axes)), None)
+            delta = next(
+                (f for f in factors if isinstance(f, KroneckerDelta) and set(f.args) == set(axes)), None
+            )
             if delta is not None:
                 row, column = axes
                 rest = Mul(*(f for f in factors if f is not delta)).xreplace({column: row})
@@ -414,7 +465,9 @@ class _Writer:
             return self._product([*outer, rest], axes, extents)
         return self._contraction(_squares_apart(factors), letter, axes, inside)
 
-    def _nested(self, expression: Sum, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
+    def _nested(
+        self, expression: Sum, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
+    ) -> Basic:
         """Several sums: one inside the other, in the first order that matrices can say."""
         refusal: NoMatrixForm | None = None
         for first, *others in permutations(reversed(expression.limits)):
@@ -430,9 +483,15 @@ class _Writer:
         raise refusal or NoMatrixForm(f"{expression} has no matrix form")
 
     def _summed_up(
-        self, inner: Sum, limits: Sequence[Sequence[Expr]], axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
+        self,
+        inner: Sum,
+        limits: Sequence[Sequence[Expr]],
+        axes: tuple[Symbol, ...],
+        extents: Mapping[Symbol, Expr | None],
     ) -> Basic:
-        """The entries of an array added up along its last axis, which is all that a sum without factors does."""
+        """The entries of an array added up along its last axis, which is all that a sum without factors
+        does.
+        """
         if len(limits) > 1 or len(axes) > 1:
             raise NoMatrixForm(f"{inner} has more axes than a matrix")
         letter, _, last = limits[0]
@@ -440,7 +499,11 @@ class _Writer:
         return product(array, Ones(last + 1)) if axes else product(Transpose(Ones(last + 1)), array)
 
     def _contraction(
-        self, factors: list[Expr], letter: Symbol, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
+        self,
+        factors: list[Expr],
+        letter: Symbol,
+        axes: tuple[Symbol, ...],
+        extents: Mapping[Symbol, Expr | None],
     ) -> Basic:
         """Sum over `letter` of a product in which every factor has it."""
         if len(axes) == 1:
@@ -461,7 +524,9 @@ class _Writer:
             return product(matrix, column)
         row, last = axes
         if axes in groups:
-            raise NoMatrixForm(f"{Mul(*groups[axes])} has three axes ({row}, {letter}, {last}), and matrices have two")
+            raise NoMatrixForm(
+                f"{Mul(*groups[axes])} has three axes ({row}, {letter}, {last}), and matrices have two"
+            )
         parts = [self.write(Mul(*groups[(row,)]), (row, letter), extents)]
         if columns:
             parts.append(Diagonal(hadamard(columns)))

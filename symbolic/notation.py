@@ -1,8 +1,8 @@
 """How every symbol is written: one frozen record a notation, and the table of them.
 
-The printer knows structure, brackets and order; it asks the notation for every letter, mark and sign. A name that a
-user chose reaches LaTeX only through `math_name` or `escape_text`, which let nothing but letters, digits and known
-commands through.
+The printer knows structure, brackets and order; it asks the notation for every letter, mark and sign. A name
+that a user chose reaches LaTeX only through `math_name` or `escape_text`, which let nothing but letters,
+digits and known commands through.
 """
 
 from __future__ import annotations
@@ -17,27 +17,32 @@ from sympy import Expr, Symbol
 from symbolic.errors import UsageError, nearest
 from symbolic.tensors import FunctionName, Tensor
 
-GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau phi chi psi omega "
-    "Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega ell".split()
-)
+GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda",
+    "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega", "Gamma", "Delta",
+    "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "ell",
+})  # fmt: skip
 # Commands that a function's LaTeX name may consist of; anything else is written upright and escaped.
 FUNCTION_COMMANDS = GREEK | frozenset({"tanh", "exp", "log", "sin", "cos", "arctan", "max", "min"})
 UPRIGHT = re.compile(r"\\(operatorname|mathrm|mathit|text)\{[A-Za-z0-9 ]+\}\Z")
 
 _TEXT = {
-    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%", "_": r"\_",
-    "^": r"\^{}", "~": r"\~{}", "<": r"$<$", ">": r"$>$", "|": r"$|$", '"': "''",
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "%": r"\%",
+    "_": r"\_", "^": r"\^{}", "~": r"\~{}", "<": r"$<$", ">": r"$>$", "|": r"$|$",
 }  # fmt: skip
 
 
 def escape_text(text: str) -> str:
-    """`text` as running text of a LaTeX document: special characters are escaped, what is not ASCII becomes `?`."""
+    """`text` as running text of a LaTeX document: special characters are escaped, what is not ASCII
+    becomes `?`.
+    """
     return "".join(_TEXT.get(c, c if c.isascii() and (c.isprintable() or c in "\n") else "?") for c in text)
 
 
 def math_name(text: str) -> str:
-    """A name as a symbol in a formula: one letter in italics, a Greek name as its letter, x_in with a subscript."""
+    """A name as a symbol in a formula: one letter in italics, a Greek name as its letter, x_in with a
+    subscript.
+    """
     head, mark, tail = text.partition("_")
     if mark and head.isalnum() and tail.isalnum() and text.isascii():
         below = tail if len(tail) == 1 or tail.isdigit() else rf"\mathrm{{{tail}}}"
@@ -54,7 +59,8 @@ def _braced(text: str) -> str:
     return text if len(text) == 1 else f"{{{text}}}"
 
 
-# The roles that a notation has letters for, and the tensor names that mean them. A user's other names keep their own.
+# The roles that a notation has letters for, and the tensor names that mean them. A user's other names keep
+# their own.
 LETTER_OF = {
     ("input", "x"): "input",
     ("target", "y"): "target",

@@ -2,7 +2,7 @@
 
 Every step of every result is an equality of two index expressions, or of an index expression and its matrix form. Both
 sides are evaluated for all values of the free letters, at several random points and, where the program has a kink, once
-more with all parameters 0, where a ReLU sits on its kink and the stated convention must hold. The chain itself is
+more with some units exactly on it, where the stated convention must hold. The chain itself is
 checked too: it starts from the derivative that it claims to derive, and each step begins where the last one ended.
 """
 
@@ -10,23 +10,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Piecewise, Sum, Symbol
 
 from symbolic.errors import DerivationError, NoMatrixForm
-from symbolic.evaluation import NEAREST_KINK, NUMBERS, NotReal, Point, places, random_leaves, stand_in_sizes
+from symbolic.evaluation import DIGITS, NEAREST_KINK, NUMBERS, NotReal, Point, places, random_leaves, stand_in_sizes
 from symbolic.expressions import TotalDerivative
 from symbolic.matrixform import MatrixExpression, matrix_form
 from symbolic.matrixvalues import entries, matrix_value
 from symbolic.rules import WRITE_AS_MATRICES, Result, Step
-from symbolic.tensors import indices_of, key_of, per_example_loss
+from symbolic.tensors import elements, indices_of, key_of, per_example_loss
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
 
+Ranges = dict[Symbol, Expr]
+
 TOLERANCE = NUMBERS.mpf("1e-30")
 MOST_DRAWS = 40
+MOST_SIZES_TOLD = 6
 
 
 @dataclass(frozen=True)
@@ -94,16 +98,41 @@ def verify(
     """
     program = derivation.program
     sizes = stand_in_sizes(program)
-    drawn = [_draw(derivation, sizes, seed * 1000 + number) for number in range(points)]
-    kink = _on_the_kink(derivation, sizes) if any(e.rhs.has(Piecewise) for e in program.equations) else None
-    every = drawn + ([kink] if kink else [])
+    drawn = [_Draw(partial(_draw, derivation, sizes, seed * 1000 + number)) for number in range(points)]
+    kinks = []
+    if any(equation.rhs.has(Piecewise) for equation in program.equations):
+        on_it = partial(_on_the_kink, derivation, sizes)
+        kinks = [_Draw(on_it)] if on_it() is not None else []
+    every = drawn + kinks
     rows: list[Row] = []
     for done, result in enumerate(derivation.results):
         rows.extend(_chain_rows(derivation, result, every))
         if progress:
             progress(done + 1, len(derivation.results))
-    named = ", ".join(f"{symbol} = {number}" for symbol, number in sizes.items())
-    return Report(tuple(rows), named or "sizes as given", points, 1 if kink else 0)
+    return Report(tuple(rows), _told(sizes), points, len(kinks))
+
+
+def _told(sizes: dict[Symbol, int]) -> str:
+    named = [f"{symbol} = {number}" for symbol, number in sizes.items()]
+    return ", ".join(named[:MOST_SIZES_TOLD] + ["..."] * (len(named) > MOST_SIZES_TOLD)) or "sizes as given"
+
+
+class _Draw:
+    """A point, and the same point once more with twice the digits, made when it is needed."""
+
+    def __init__(self, make: Callable[[], Point | None]) -> None:
+        self.make = make
+        self.point = self._made()
+
+    def _made(self) -> Point:
+        point = self.make()
+        if point is None:
+            raise DerivationError("a point that could be drawn before cannot be drawn again")
+        return point
+
+    @cached_property
+    def finer(self) -> Point:
+        return self._made()
 
 
 def _meaning(derivation: Derivation) -> dict[str, tuple[str, str]]:
@@ -140,10 +169,28 @@ def _draw(derivation: Derivation, sizes: dict[Symbol, int], seed: int) -> Point:
 
 
 def _on_the_kink(derivation: Derivation, sizes: dict[Symbol, int]) -> Point | None:
-    """The point with all parameters 0, if a condition is then exactly at its kink."""
-    leaves = random_leaves(derivation.program, sizes, 0)
-    for leaf in derivation.program.parameters:
-        leaves[leaf.key] = dict.fromkeys(leaves[leaf.key], NUMBERS.zero)
+    """A point at which the first unit of every tensor that a condition looks at is exactly 0, and the rest is random.
+
+    Reached by setting to 0 the parameters that lead straight to that unit. None if no condition then sits on its kink.
+    """
+    program = derivation.program
+    leaves = random_leaves(program, sizes, 0)
+    parameters = {leaf.key for leaf in program.parameters}
+    looked_at = {
+        key_of(element) for equation in program.equations for piece in equation.rhs.atoms(Piecewise)
+        for _, condition in piece.args for element in elements(condition)
+    }  # fmt: skip
+    for equation in program.equations:
+        if equation.tensor.key not in looked_at:
+            continue
+        for element in elements(equation.rhs):
+            key = key_of(element) or ""
+            if key in parameters:
+                own = [axis for axis, letter in enumerate(indices_of(element)) if letter in equation.indices]
+                leaves[key] = {
+                    place: NUMBERS.zero if all(place[axis] == 0 for axis in own) else value
+                    for place, value in leaves[key].items()
+                }
     try:
         point = _point(derivation, sizes, leaves, 0)
     except NotReal:
@@ -151,7 +198,7 @@ def _on_the_kink(derivation: Derivation, sizes: dict[Symbol, int]) -> Point | No
     return point if point.kink_distance == 0 else None
 
 
-def _chain_rows(derivation: Derivation, result: Result, points: list[Point]) -> Iterable[Row]:
+def _chain_rows(derivation: Derivation, result: Result, points: list[_Draw]) -> Iterable[Row]:
     name = result.tensor.key
     start = _claimed_start(derivation, result)
     if not result.steps or result.steps[0].before != start:
@@ -175,7 +222,7 @@ def _claimed_start(derivation: Derivation, result: Result) -> Expr:
 
 
 def _step_rows(
-    derivation: Derivation, result: Result, step: Step, number: str, points: list[Point]
+    derivation: Derivation, result: Result, step: Step, number: str, points: list[_Draw]
 ) -> Iterable[Row]:
     for part, substep in enumerate(step.substeps, 1):
         yield from _step_rows(derivation, result, substep, f"{number}.{part}", points)
@@ -183,7 +230,7 @@ def _step_rows(
 
 
 def _matrix_rows(
-    derivation: Derivation, result: Result, after: Expr, number: int, points: list[Point]
+    derivation: Derivation, result: Result, after: Expr, number: int, points: list[_Draw]
 ) -> Iterable[Row]:
     """The line in matrix notation, about one example (m) and for all examples at once (s), where it has these forms."""
     example = derivation.program.example
@@ -196,13 +243,13 @@ def _matrix_rows(
 
 
 def _row(
-    derivation: Derivation, result: Result, step: Step, number: str, points: list[Point], carried: Symbol | None = None
+    derivation: Derivation, result: Result, step: Step, number: str, points: list[_Draw], carried: Symbol | None = None
 ) -> Row:
     worst = 0.0
     try:
         ranges = free_ranges(step, result, derivation)
-        for point in points:
-            worst = max(worst, _difference(point, step, result, ranges, carried))
+        for draw in points:
+            worst = max(worst, _error(draw, step, result, ranges, carried))
     except (DerivationError, NotReal, KeyError, IndexError, ValueError) as error:
         kind = "an index runs outside of its axis" if isinstance(error, (KeyError, IndexError)) else str(error)
         return Row(result.tensor.key, number, step.rule.name, 0, float("inf"), kind)
@@ -210,37 +257,52 @@ def _row(
     return Row(result.tensor.key, number, step.rule.name, len(points), worst, problem)
 
 
-def _difference(point: Point, step: Step, result: Result, ranges: dict[Symbol, Expr], carried: Symbol | None) -> float:
-    """The largest difference of the two sides, relative to their largest entry.
+def _error(draw: _Draw, step: Step, result: Result, ranges: Ranges, carried: Symbol | None) -> float:
+    """The largest difference of the two sides at a point, relative to their largest entry.
+
+    Where both sides are 0 in truth, what is left of them is rounding: with twice the digits it shrinks to nothing. A
+    difference that does not shrink is one.
+    """
+    gap, scale = _gap(draw.point, step, result, ranges, carried)
+    if gap <= TOLERANCE * scale:
+        return float(gap / scale) if scale else 0.0
+    with NUMBERS.workdps(2 * DIGITS):
+        finer_gap, finer_scale = _gap(draw.finer, step, result, ranges, carried)
+        if finer_scale <= TOLERANCE * scale:
+            return 0.0
+        return float(finer_gap / finer_scale)
+
+
+def _gap(point: Point, step: Step, result: Result, ranges: Ranges, carried: Symbol | None) -> tuple[Any, Any]:
+    """The largest difference of the two sides over all free letters, and their largest entry.
 
     carried: the example index, if a matrix form on the right is about one example.
     """
     letters = list(ranges)
-    extents = tuple(point.extent(ranges[letter]) for letter in letters)
     left = point.compile(step.before)
     sides: list[tuple[Any, Any]] = []
     if isinstance(step.after, MatrixExpression):
         axes = [letter for letter in result.indices if letter != carried]
         example = [letter for letter in letters if letter == carried]
+        shape = tuple(point.extent(ranges[letter]) for letter in axes)
         for chosen in places(tuple(point.extent(ranges[letter]) for letter in example)):
             fixed = dict(zip(example, chosen, strict=True))
             table = entries(matrix_value(point, step.after, dict(fixed)), len(axes))
-            shape = tuple(point.extent(ranges[letter]) for letter in axes)
             if set(table) != set(places(shape)):
                 raise DerivationError("the matrix form has another shape")
             for place in places(shape):
                 sides.append((left({**fixed, **dict(zip(axes, place, strict=True))})[0], table[place]))
     else:
         right = point.compile(step.after)
-        for place in places(extents):
+        for place in places(tuple(point.extent(ranges[letter]) for letter in letters)):
             values = dict(zip(letters, place, strict=True))
             sides.append((left(values)[0], right(values)[0]))
     scale = max((abs(value) for pair in sides for value in pair), default=NUMBERS.zero)
     gap = max((abs(one - other) for one, other in sides), default=NUMBERS.zero)
-    return float(gap / scale) if scale else float(gap)
+    return gap, scale
 
 
-def free_ranges(step: Step, result: Result, derivation: Derivation) -> dict[Symbol, Expr]:
+def free_ranges(step: Step, result: Result, derivation: Derivation) -> Ranges:
     """The sizes that the free letters of a step run over, read off the axes they stand at.
 
     Raises:

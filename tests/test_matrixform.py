@@ -4,16 +4,47 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
-from sympy import Expr, Indexed, Integer, KroneckerDelta, Piecewise, Rational, Sum, Symbol, erf, exp, lambdify, log, sqrt, tanh
+from sympy import (
+    Expr,
+    Indexed,
+    Integer,
+    KroneckerDelta,
+    Piecewise,
+    Rational,
+    Sum,
+    Symbol,
+    erf,
+    exp,
+    lambdify,
+    log,
+    sqrt,
+    tanh,
+)
 
 from symbolic.errors import NoMatrixForm
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
 from symbolic.matrixform import (
-    ArrayOf, Diagonal, Elementwise, FunctionSlope, Gradient, Hadamard, Identity, Jacobian, Ones, Plus, Product, Scalar,
-    Scale, SumOverExamples, Transpose, matrix_form, stacked_form,
+    ArrayOf,
+    Diagonal,
+    Elementwise,
+    FunctionSlope,
+    Gradient,
+    Hadamard,
+    Identity,
+    Jacobian,
+    Ones,
+    Plus,
+    Product,
+    Scalar,
+    Scale,
+    SumOverExamples,
+    Transpose,
+    matrix_form,
+    stacked_form,
 )  # fmt: skip
 from symbolic.tensors import Tensor, index, indices_of, key_of, over, size
 
@@ -150,7 +181,8 @@ def direct(expression: Expr, values, sizes, at) -> float:
 def random_values(sizes, seed):
     rng = np.random.default_rng(seed)
     return {
-        key: rng.normal(size=tuple(int(n.subs(sizes)) for n in tensor.shape)) for key, tensor in TENSORS.items()
+        key: rng.normal(size=tuple(int(n.subs(sizes)) for n in tensor.shape))
+        for key, tensor in TENSORS.items()
     }  # fmt: skip
 
 
@@ -183,3 +215,97 @@ def test_matrix_form_means_the_index_expression(case, sizes):
     node = matrix_form(expression, axes, TENSORS, p, extents)
     assert isinstance(node, kind), node
     compare(node, expression, axes, tuple(int(n.subs(sizes)) for n in extents), sizes, {p: 1})
+
+
+# name, expression, free indices; the sum over p becomes SumOverExamples in one form and a product in the
+# other
+OVER_EXAMPLES = [
+    ("dW", Sum(d[p, j] * x[p, s], over(p, N)) / N, (j, s)),
+    ("db", Sum(d[p, j], over(p, N)) / N, (j,)),
+    ("weighted", Sum(d[p, j] * a[p, j] * x[p, s], over(p, N)), (j, s)),
+    ("cost", Sum((a[p, j] - y[p, j]) ** 2, over(j, n1), over(p, N)) / (2 * N), ()),
+]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=["unequal", "square", "thin"])
+@pytest.mark.parametrize("case", OVER_EXAMPLES, ids=[case[0] for case in OVER_EXAMPLES])
+def test_sums_over_examples_have_both_forms(case, sizes):
+    _, expression, axes = case
+    shape = tuple(int(n.subs(sizes)) for n in axis_sizes(expression, axes))
+    summed = matrix_form(expression, axes, TENSORS, p)
+    stacked = stacked_form(expression, axes, TENSORS)
+    assert summed.has(SumOverExamples) and not stacked.has(SumOverExamples)
+    for node in (summed, stacked):
+        compare(node, expression, axes, shape, sizes, {})
+
+
+# With the examples as an axis of its own the softmax Jacobian has three axes:
+# test_what_matrices_cannot_say_is_refused.
+STACKED = [case for case in PER_EXAMPLE if case[2] == (j,) and case[0] != "softmax chain"]
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=["unequal", "square", "thin"])
+@pytest.mark.parametrize("case", STACKED, ids=[case[0] for case in STACKED])
+def test_all_examples_at_once(case, sizes):
+    _, expression, _, _ = case
+    node = stacked_form(expression, (p, j), TENSORS, (N, axis_sizes(expression, (j,))[0]))
+    shape = tuple(int(n.subs(sizes)) for n in (N, axis_sizes(expression, (j,))[0]))
+    compare(node, expression, (p, j), shape, sizes, {})
+
+
+def test_exact_forms():
+    delta, left = ArrayOf("delta1", p), ArrayOf("x", p)
+    assert matrix_form(d[p, j] * x[p, s], (p, j, s), TENSORS, p) == Product(delta, Transpose(left))
+    back = matrix_form(Sum(W[m, j] * d[p, m], over(m, n1)), (p, j), TENSORS, p)
+    assert back == Product(Transpose(ArrayOf("W1")), delta)
+    stacked = stacked_form(Sum(d[p, j] * x[p, s], over(p, N)) / N, (j, s), TENSORS)
+    assert stacked == Scale(Scalar(1 / N), Product(Transpose(ArrayOf("delta1")), ArrayOf("x")))
+
+
+def test_derivatives_and_functions():
+    carried = {"a": ArrayOf("a1", p), "z": ArrayOf("z1", p), "L": ArrayOf("ell", p)}
+    chain = Sum(TotalDerivative(ell[p], a[p, i]) * PartialDerivative(a[p, i], z[p, j]), over(i, n1))
+    gradient = Gradient(carried["L"], carried["a"])
+    jacobian = Jacobian(carried["a"], carried["z"])
+    assert matrix_form(chain, (j,), TENSORS, p) == Product(Transpose(jacobian), gradient)
+    collapsed = TotalDerivative(ell[p], a[p, j]) * FunctionDerivative(a[p, j], z[p, j])
+    slope = FunctionSlope(carried["a"], carried["z"])
+    form = matrix_form(collapsed, (j,), TENSORS, p)
+    assert isinstance(form, Hadamard) and set(form.args) == {gradient, slope}
+    assert matrix_form(TotalDerivative(J.element, W[j, s]), (s, j), TENSORS, p) == Transpose(
+        Gradient(ArrayOf("J"), ArrayOf("W1"))
+    )
+    undefined = matrix_form(Undefined("g", (1,), z[p, j]), (j,), TENSORS, p)
+    assert isinstance(undefined, Elementwise) and undefined.function.expr.orders == (1,)
+
+
+# name, expression, free indices, what the message must name
+REFUSED = [
+    ("diagonal of a matrix", V[j, j], (j,), "V1[j, j]"),
+    ("an element by number", b[0], (), "b1[0]"),
+    ("an index as a number", j * b[j], (j,), "form for j"),
+    ("the example as a number", p * a[p, j], (j,), "form for p"),
+    ("three axes", PartialDerivative(z[p, i], W[j, s]), (i, j, s), "W1[j, s]"),
+    ("a weight each", Sum(d[p, i] * PartialDerivative(z[p, i], W[j, s]), over(i, n1)), (j, s), "three axes"),
+    ("another example", a[k, j], (j,), "a1[k, j]"),
+    ("a matrix as a vector", W[j, s], (j,), "W1[j, s]"),
+    ("part of an axis", Sum(b[j], (j, 1, n1 - 1)), (), "whole axis"),
+]
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=[case[0] for case in REFUSED])
+def test_what_matrices_cannot_say_is_refused(case):
+    _, expression, axes, named = case
+    with pytest.raises(NoMatrixForm, match=re.escape(named)):
+        matrix_form(expression, axes, TENSORS, p)
+
+
+def test_a_jacobian_for_each_example_is_no_matrix():
+    chain = Sum(d[p, i] * a[p, i] * (KroneckerDelta(i, j) - a[p, j]), over(i, n1))
+    with pytest.raises(NoMatrixForm, match="three axes"):
+        stacked_form(chain, (p, j), TENSORS, (N, n1))
+
+
+def test_zero_keeps_its_shape():
+    node = matrix_form(Integer(0), (j, s), TENSORS, p, (n1, n0))
+    assert evaluate(node, {}, SIZES[0], {}).shape == (4, 3)

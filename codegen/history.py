@@ -1,0 +1,83 @@
+"""Records of a training run: its settings, its epochs, and all that is needed to go on with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from codegen.optimizers import Arrays, State
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run was started with; a resumed run goes on with the same, though its learning rate may be
+    another.
+
+    network:    title of what is trained, for a Network its architecture string.
+    equations:  its sizes and forward equations; they decide what the parameters are and what the gradients.
+    examples:   number of examples to train on.
+    """
+
+    network: str
+    equations: str
+    optimizer: str
+    learning_rate: float
+    batch_size: int
+    seed: int
+    dtype: str
+    examples: int
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What was seen in one epoch.
+
+    number:         from 1.
+    steps:          steps done since the start of the run, this epoch included.
+    train_loss:     mean over the epoch's batches, weighted by their numbers of examples, each before its
+                    update.
+    held_out_loss:  cost of the held-out examples after the epoch; None without held-out examples.
+    accuracy:       fraction of the held-out targets that are hit; None where targets are no classes.
+    seconds:        wall time of the epoch's steps, without the held-out examples.
+    """
+
+    number: int
+    steps: int
+    train_loss: float
+    held_out_loss: float | None
+    accuracy: float | None
+    seconds: float
+
+    def __str__(self) -> str:
+        parts = [f"loss {self.train_loss:.4f}"]
+        if self.held_out_loss is not None:
+            parts.append(f"held-out loss {self.held_out_loss:.4f}")
+        if self.accuracy is not None:
+            parts.append(f"held-out accuracy {self.accuracy:.2%}")
+        return ", ".join(parts)
+
+
+@dataclass
+class History:
+    """A run so far: its curve, and all that is needed to go on with it. `codegen.checkpoints` saves and
+    loads it.
+
+    params:       by key, the weights after the last step.
+    state:        what the optimizer remembers.
+    random:       state of the generator that draws the order of the present epoch.
+    sense:        "minimise" or "maximise".
+    step_losses:  cost of each step's batch, before its update; one float a step.
+    epochs:       one record a finished epoch.
+    batches:      steps done of the present epoch; 0 between epochs.
+    seconds:      wall time of all steps.
+    """
+
+    settings: Settings
+    params: Arrays
+    state: State
+    random: dict[str, Any]
+    sense: str = "minimise"
+    step_losses: list[float] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
+    batches: int = 0
+    seconds: float = 0.0

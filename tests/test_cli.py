@@ -1,0 +1,324 @@
+"""The command: what it prints where, what it writes, and its exit status. Numbers in ids are rows of bad
+inputs."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import codegen.commands
+from codegen.checkpoints import load_checkpoint
+from codegen.cli import main
+from codegen.optimizers import OPTIMIZERS
+from symbolic.verification import Report
+
+ROOT = Path(__file__).parent.parent
+NETWORK = "3 -> 4 tanh -> 2 softmax; cross_entropy"
+COMMAND = [sys.executable, "-W", "error", "-m", "codegen.cli"]
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty present folder with examples in data.npz."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    X = random.normal(size=(40, 3))
+    np.savez("data.npz", X=X, y=(X[:, 0] > 0).astype(int))
+    return tmp_path
+
+
+def test_help_teaches(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    for command in ("derive", "generate", "train", "verify", "demo"):
+        assert re.search(rf"^ +deltaform {command}", text, re.MULTILINE)
+        assert main([command, "--help"]) == 0
+        assert f"example:\n  deltaform {command} " in capsys.readouterr().out
+    assert main(["train", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for name, optimizer in OPTIMIZERS.items():
+        assert f"{optimizer.learning_rate:g} for {name}" in text
+
+
+def test_examples_of_the_help_run(folder, capsys):
+    """Each example line of each command's help; that of train is short of its epochs, and the demo has its
+    own test."""
+    for command in ("derive", "generate", "verify"):
+        main([command, "--help"])
+        line = capsys.readouterr().out.split("example:\n  deltaform ")[1].strip()
+        arguments = re.findall(r'"[^"]*"|\S+', line)
+        assert main([argument.strip('"') for argument in arguments]) == 0
+    assert {path.name for path in folder.iterdir()} == {"data.npz", "page.tex", "digits_mlp.py"}
+
+
+def test_derive_prints_the_page(capsys):
+    assert main(["derive", NETWORK, "--form", "component", "--detail", "result"]) == 0
+    first = capsys.readouterr()
+    assert (
+        first.out.startswith("\\documentclass")
+        and first.out.endswith("\\end{document}\n")
+        and first.err == ""
+    )
+    pages = {first.out}
+    for options in (["--form", "matrix"], ["--detail", "rule"], ["--examples", "one"], ["--examples", "sum"]):
+        assert main(["derive", NETWORK, *options]) == 0
+        pages.add(capsys.readouterr().out)
+    assert len(pages) == 5
+
+
+def test_derive_writes_the_page(folder, capsys):
+    assert main(["derive", NETWORK, "-o", "page.tex"]) == 0
+    seen = capsys.readouterr()
+    assert seen.out == "" and "deltaform: wrote page.tex; for a PDF: pdflatex page.tex" in seen.err
+    assert main(["derive", NETWORK]) == 0
+    assert capsys.readouterr().out == (folder / "page.tex").read_text()
+
+
+def test_generate_prints_and_writes_the_same(folder, capsys):
+    assert main(["generate", NETWORK]) == 0
+    printed = capsys.readouterr().out
+    assert main(["generate", NETWORK, "-o", "network.py"]) == 0
+    assert (folder / "network.py").read_text() == printed
+    assert "deltaform: wrote network.py" in capsys.readouterr().err
+    assert main(["generate", NETWORK, "-o", "network.py", "--dtype", "float32"]) == 2
+    assert "network.py exists already" in capsys.readouterr().err
+    assert main(["generate", NETWORK, "-o", "network.py", "--dtype", "float32", "--force"]) == 0
+    assert (folder / "network.py").read_text() != printed
+
+
+def test_train_saves_draws_and_resumes(folder, capsys):
+    pytest.importorskip("matplotlib")
+    base = ["train", NETWORK, "--data", "data.npz", "--batch-size", "8", "--optimizer", "adam", "--seed", "3"]
+    assert main([*base, "--epochs", "3", "--save", "run.npz", "--plot", "loss.png"]) == 0
+    seen = capsys.readouterr()
+    assert re.search(r"test accuracy \d+\.\d\d% on 8 held-out examples\n", seen.out) and seen.out.startswith(
+        f"{NETWORK}: 3 epochs, 12 steps"
+    )
+    assert "data.npz: 32 examples to train on, 8 held out" in seen.err and seen.err.count("epoch ") == 3
+    assert "wrote run.npz" in seen.err and (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    assert (
+        main(
+            [
+                "train",
+                NETWORK,
+                "--data",
+                "data.npz",
+                "--epochs",
+                "5",
+                "--resume",
+                "run.npz",
+                "--save",
+                "run.npz",
+            ]
+        )
+        == 0
+    )
+    assert main([*base, "--epochs", "5", "--save", "whole.npz"]) == 0
+    resumed, whole = load_checkpoint("run.npz"), load_checkpoint("whole.npz")
+    assert resumed.step_losses == whole.step_losses and resumed.settings.seed == 3
+    assert [epoch.accuracy for epoch in resumed.epochs] == [epoch.accuracy for epoch in whole.epochs]
+
+
+def test_verify_says_yes(capsys):
+    assert main(["verify", "3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"]) == 0
+    text = capsys.readouterr().out
+    assert "all true" in text and "all gradients agree (complex, tolerance 1e-10)" in text
+
+
+def test_verify_checks_the_steps_where_there_is_no_code(capsys):
+    assert main(["verify", "n_0 -> n_1 g(z) -> n_2; half_squared_error"]) == 0
+    seen = capsys.readouterr()
+    assert (
+        "all true" in seen.out
+        and "deltaform: the generated code is not checked, for there is none" in seen.err
+    )
+
+
+def test_verify_says_no_to_a_wrong_step(capsys, monkeypatch):
+    class Wrong(Report):
+        ok = False
+
+    monkeypatch.setattr("symbolic.derivation.Derivation.verify", lambda derivation: Wrong((), "none", 3, 0))
+    assert main(["verify", NETWORK]) == 1
+    assert "all gradients agree" in capsys.readouterr().out
+
+
+def test_verify_says_no_to_wrong_code(capsys, monkeypatch):
+    class Wrong:
+        def __init__(self, functions):
+            self.unchecked = functions.unchecked
+            self.right = functions.loss_and_gradients
+
+        def loss_and_gradients(self, *arguments):
+            loss, gradients = self.right(*arguments)
+            return loss, gradients | {"W1": gradients["W1"] * 1.0005}
+
+    right = codegen.commands.lambdify
+    monkeypatch.setattr("codegen.commands.lambdify", lambda derivation: Wrong(right(derivation)))
+    assert main(["verify", NETWORK]) == 1
+    text = capsys.readouterr().out
+    assert "1 of 4 gradients differ" in text and re.search(r"W1 .*DIFFERS", text)
+
+
+def test_a_warning_is_one_line(capsys):
+    assert main(["derive", "3 -> 2 softmax -> 2 softmax; cross_entropy"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines and all(line.startswith("deltaform: warning: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        pytest.param(
+            [], "the following arguments are required: COMMAND; see deltaform --help", id="no-command"
+        ),
+        pytest.param(["drive"], "invalid choice: 'drive'", id="command"),
+        pytest.param(["derive", "3 -> ; x"], r"\^", id="31-caret"),
+        pytest.param(["derive", "3 -> 2 rellu; half_squared_error"], "did you mean relu", id="18"),
+        pytest.param(["derive", "3 -> 2; half_squared_eror"], "did you mean half_squared_error", id="19"),
+        pytest.param(["derive", '3 -> __import__("os"); half_squared_error'], "deltaform: ", id="1"),
+        pytest.param(["derive", "3 -> 0; half_squared_error"], "deltaform: ", id="13"),
+        pytest.param(["derive", "1000000000 -> 1000; half_squared_error"], "GB", id="15"),
+        pytest.param(["generate", "3 -> 2 g(z); half_squared_error"], "g", id="no-code"),
+        pytest.param(
+            ["derive", NETWORK, "-o", "missing/page.tex"], "missing does not exist; create it", id="56"
+        ),
+        pytest.param(
+            ["derive", NETWORK, "-o", "there.tex"], "there.tex exists already; give --force", id="57-tex"
+        ),
+        pytest.param(["generate", NETWORK, "-o", "there.py"], "there.py exists already", id="57-py"),
+        pytest.param(["derive", NETWORK, "-o", "."], "is a folder; name a file in it", id="58"),
+        pytest.param(["generate", NETWORK, "-o", "1st-try.py"], "'1st-try' cannot be imported", id="59"),
+        pytest.param(
+            ["derive", NETWORK, "-o", "page.doc"], r"unknown suffix '\.doc'; it must be \.tex", id="61"
+        ),
+        pytest.param(["derive", NETWORK, "-o", "x" * 300 + ".tex"], "File name too long", id="name-too-long"),
+    ],
+)
+def test_wrong_use(folder, capsys, arguments, message):
+    for name in ("there.tex", "there.py"):
+        (folder / name).write_text("kept")
+    assert main(arguments) == 2
+    seen = capsys.readouterr()
+    assert seen.out == "" and seen.err.startswith("deltaform: ") and re.search(message, seen.err)
+    assert "Traceback" not in seen.err
+    assert (folder / "there.tex").read_text() == (folder / "there.py").read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(["--learning-rate", "0"], "learning rate must be a number above 0", id="48-zero"),
+        pytest.param(["--learning-rate", "nan"], "learning rate must be a number above 0", id="48-nan"),
+        pytest.param(
+            ["--learning-rate", "fast"], "--learning-rate: must be a number, not 'fast'", id="48-string"
+        ),
+        pytest.param(["--batch-size", "0"], "batch size must be a whole number from 1", id="49-zero"),
+        pytest.param(["--batch-size", "33"], "batch size is 33, but there are 32 examples", id="49-large"),
+        pytest.param(["--epochs", "0"], "epochs must be a whole number from 1", id="50"),
+        pytest.param(["--epochs", "two"], "--epochs: must be a whole number, not 'two'", id="50-string"),
+        pytest.param(["--seed", "-1"], "seed must be a whole number from 0", id="52"),
+        pytest.param(["--seed", "0.5"], "--seed: must be a whole number, not '0.5'", id="52-float"),
+        pytest.param(["--optimizer", "adan"], "did you mean adam", id="optimizer"),
+        pytest.param(["--data", "data.txt"], r"unknown suffix '\.txt'", id="61-data"),
+        pytest.param(["--data", "nowhere.csv"], "nowhere.csv does not exist", id="no-data"),
+        pytest.param(["--data", "digits"], "X has 64 columns, but the network has 3 inputs", id="33"),
+        pytest.param(["--save", "there.npz"], "there.npz exists already", id="57-save"),
+        pytest.param(["--plot", "there.png"], "there.png exists already", id="57-plot"),
+        pytest.param(["--save", "no/run.npz"], "the folder no does not exist", id="56-save"),
+        pytest.param(["--plot", "loss.bmp"], r"unknown suffix '\.bmp'", id="61-plot"),
+        pytest.param(["--resume", "data.npz"], "data.npz is no saved run", id="62"),
+        pytest.param(["--resume", "nowhere.npz"], "nowhere.npz does not exist", id="resume-nothing"),
+    ],
+)
+def test_train_refuses_before_it_begins(folder, capsys, options, message):
+    for name in ("there.npz", "there.png"):
+        (folder / name).write_text("kept")
+    before = sorted(os.listdir())
+    assert main(["train", NETWORK, "--data", "data.npz", *options]) == 2
+    seen = capsys.readouterr()
+    assert seen.out == "" and re.search(message, seen.err) and "epoch  1" not in seen.err
+    assert seen.err.splitlines()[-1].startswith("deltaform: ")
+    assert sorted(os.listdir()) == before and (folder / "there.npz").read_text() == "kept"
+
+
+def test_53_resume_of_another_network(folder, capsys):
+    assert main(["train", NETWORK, "--data", "data.npz", "--epochs", "1", "--save", "run.npz"]) == 0
+    other = NETWORK.replace("tanh", "relu")
+    assert main(["train", other, "--data", "data.npz", "--resume", "run.npz"]) == 2
+    assert "it trains 3 -> 4 tanh" in capsys.readouterr().err
+
+
+def test_51_saves_the_last_good_weights(folder, capsys):
+    base = ["train", "3 -> 1; half_squared_error", "--data", "data.npz", "--learning-rate", "1e10"]
+    assert main([*base, "--epochs", "50", "--save", "run.npz"]) == 2
+    seen = capsys.readouterr()
+    assert re.search(r"deltaform: step \d+ \(epoch \d+\): ", seen.err) and "wrote run.npz" in seen.err
+    assert all(np.isfinite(value).all() for value in load_checkpoint("run.npz").params.values())
+
+
+def process(arguments, folder, **options):
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(
+        [*COMMAND, *arguments], cwd=folder, env=environment, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def test_55_interrupt_finishes_the_step_and_saves(folder):
+    arguments = ["train", NETWORK, "--data", "data.npz", "--epochs", "10000000", "--save", "run.npz"]
+    with process(arguments, folder) as running:
+        for line in running.stderr:
+            if line.startswith("epoch "):
+                break
+        running.send_signal(signal.SIGINT)
+        _, talk = running.communicate(timeout=20)
+    assert running.returncode == 130
+    assert "deltaform: interrupted after step " in talk and "deltaform: wrote run.npz" in talk
+    assert "Traceback" not in talk
+    history = load_checkpoint(folder / "run.npz")
+    assert f"interrupted after step {len(history.step_losses)}\n" in talk
+
+
+def test_67_a_closed_pipe_is_no_traceback(folder):
+    read, write = os.pipe()
+    os.close(read)
+    with process(["derive", NETWORK], folder, stdout=write) as running:
+        os.close(write)
+        _, talk = running.communicate(timeout=20)
+    assert (running.returncode, talk) == (141, "")
+
+
+def test_help_does_not_wait_for_sympy(folder):
+    started = time.perf_counter()
+    code = (
+        "import sys; from codegen.cli import main; main(['--help']); "
+        "sys.exit(any(name in sys.modules for name in ('sympy', 'numpy')))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    assert (
+        subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL).returncode
+        == 0
+    )
+    assert time.perf_counter() - started < 5
+
+
+def test_demo(folder, capsys):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    assert main(["demo", "--out", "a/b"]) == 0
+    seen = capsys.readouterr()
+    accuracy = re.search(r"^test accuracy ([\d.]+)% on 359 held-out examples$", seen.out, re.MULTILINE)
+    assert accuracy and float(accuracy.group(1)) >= 97
+    assert "all true" in seen.err and seen.err.count("epoch ") == 30
+    files = re.findall(r"^  (a/b/\S+)  ", seen.out, re.MULTILINE)
+    assert sorted(files) == sorted(str(path) for path in Path("a/b").iterdir()) and len(files) == 5
+    module = Path("a/b/digits_mlp.py").read_text()
+    assert "import numpy" in module and "symbolic" not in module
+    (folder / "file").write_text("")
+    assert main(["demo", "--out", "file"]) == 2

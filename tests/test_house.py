@@ -1,0 +1,82 @@
+"""House rules that a test can hold: which package imports which, and what the mathematics never touches."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SYMBOLIC = sorted((ROOT / "symbolic").glob("*.py"))
+CODEGEN = sorted((ROOT / "codegen").rglob("*.py"))
+STANDARD = {
+    "__future__", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools", "hashlib",
+    "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
+    "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "types", "typing", "unicodedata", "warnings",
+    "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect",
+}  # fmt: skip
+
+# The mathematics never sees the rules that derive, and the rules never see a layer, an activation or a loss.
+FORBIDDEN = {
+    ("layers", "activations", "losses", "network", "tensors", "formulas", "architecture"): (
+        "calculus", "deltaform", "backpropagation", "repetition", "derivation", "verification",
+    ),
+    ("calculus", "deltaform", "backpropagation", "repetition", "rules"): (
+        "layers", "activations", "losses", "network", "architecture", "formulas", "latex", "documents", "notation",
+    ),
+    ("verification", "evaluation", "matrixvalues"): ("calculus", "deltaform", "backpropagation", "repetition"),
+    ("matrixform",): ("calculus", "deltaform", "backpropagation", "network", "layers"),
+    ("notation", "latex"): ("calculus", "deltaform", "backpropagation", "network", "layers"),
+}  # fmt: skip
+
+
+def imports(path):
+    """(module, is it a whole-package import) of every import in a file, wherever it stands."""
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name}: relative import"
+            found.append(node.module or "")
+    return found
+
+
+@pytest.mark.parametrize("path", SYMBOLIC, ids=lambda path: path.stem)
+def test_symbolic_imports_the_standard_library_sympy_mpmath_and_itself(path):
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert roots <= STANDARD | {"sympy", "mpmath", "symbolic"}
+
+
+@pytest.mark.parametrize("path", CODEGEN, ids=lambda path: path.stem)
+def test_codegen_imports_numpy_symbolic_and_named_extras(path):
+    roots = {name.split(".")[0] for name in imports(path)}
+    assert roots <= STANDARD | {"sympy", "numpy", "symbolic", "codegen", "sklearn", "matplotlib", "tqdm"}
+
+
+@pytest.mark.parametrize("path", SYMBOLIC, ids=lambda path: path.stem)
+def test_no_arrow_points_the_wrong_way(path):
+    mine = {name.removeprefix("symbolic.") for name in imports(path) if name.startswith("symbolic.")}
+    for modules, never in FORBIDDEN.items():
+        if path.stem in modules:
+            assert not mine & set(never)
+
+
+def test_every_module_named_in_the_rules_exists():
+    stems = {path.stem for path in SYMBOLIC}
+    assert {name for modules in FORBIDDEN for name in modules} <= stems
+
+
+@pytest.mark.parametrize("path", SYMBOLIC + CODEGEN, ids=lambda path: path.stem)
+def test_no_forbidden_call(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "id", getattr(node.func, "attr", ""))
+            assert name not in {"simplify", "sympify", "parse_expr", "S", "eval", "MatrixSymbol"}, f"line {node.lineno}"
+            assert name != "exec" or path.stem == "functions", f"line {node.lineno}"
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"bare except in line {node.lineno}"
+
+
+@pytest.mark.parametrize("path", SYMBOLIC + CODEGEN, ids=lambda path: path.stem)
+def test_a_file_fits_in_a_readers_head(path):
+    assert len(path.read_text().splitlines()) <= 620
