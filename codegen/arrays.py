@@ -77,9 +77,7 @@ class Node:
         """A Python scalar made of numbers and sizes: computed outside NumPy, so that it keeps every dtype."""
         if self.op in ("number", "extent"):
             return True
-        return self.op not in ("cast", "fill", "tensor", "identity") and all(
-            argument.is_host for argument in self.args
-        )
+        return self.op not in ("cast", "fill", "tensor", "identity") and all(argument.is_host for argument in self.args)
 
     def walk(self) -> Iterator[Node]:
         """Every node below and this one, arguments first, each once."""
@@ -221,11 +219,7 @@ def _shares_memory(node: Node, definitions: dict[str, Node], outputs: tuple[str,
     """Whether an array is a view of an argument or of another result."""
     while node.op in VIEWS:
         node = node.args[0]
-    return (
-        node.op == "tensor"
-        and bool(node.shape)
-        and (node.detail not in definitions or node.detail in outputs)
-    )
+    return node.op == "tensor" and bool(node.shape) and (node.detail not in definitions or node.detail in outputs)
 
 
 def _with_names(root: Node, names: dict[Node, str]) -> Node:
@@ -235,9 +229,7 @@ def _with_names(root: Node, names: dict[Node, str]) -> Node:
         if node in names:
             rebuilt[node] = Node("tensor", detail=names[node], shape=node.shape)
         else:
-            rebuilt[node] = Node(
-                node.op, tuple(rebuilt[argument] for argument in node.args), node.detail, node.shape
-            )
+            rebuilt[node] = Node(node.op, tuple(rebuilt[argument] for argument in node.args), node.detail, node.shape)
     return rebuilt[root]
 
 

@@ -110,9 +110,7 @@ def _parser() -> _Parser:
         '"3 -> 4 tanh -> 2; half_squared_error" --form component --detail rule -o page.tex',
     )
     derive.add_argument("network", **network)
-    derive.add_argument(
-        "--form", choices=("matrix", "component"), default="matrix", help="notation (default: matrix)"
-    )
+    derive.add_argument("--form", choices=("matrix", "component"), default="matrix", help="notation (default: matrix)")
     derive.add_argument(
         "--detail",
         choices=("result", "layer", "rule"),
@@ -150,9 +148,7 @@ def _parser() -> _Parser:
         metavar="digits|FILE.npz|FILE.csv",
         help="scikit-learn's digits; arrays X and Y, or labels y; numbers, the target in the last column(s)",
     )
-    train.add_argument(
-        "--epochs", type=_whole, default=20, help="in all, a resumed run's included (default: 20)"
-    )
+    train.add_argument("--epochs", type=_whole, default=20, help="in all, a resumed run's included (default: 20)")
     train.add_argument("--batch-size", type=_whole, help="examples a step (default: 32, or all if fewer)")
     train.add_argument(
         "--learning-rate", type=_number, help="(default: 0.1 for sgd, 0.02 for momentum, 0.005 for adam)"

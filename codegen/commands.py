@@ -43,9 +43,7 @@ def derivation_page(arguments: argparse.Namespace) -> int:
     if arguments.output is not None:
         check_target(arguments.output, (".tex",), arguments.force)
     over = arguments.examples
-    network = Network.parse(
-        arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N"
-    )
+    network = Network.parse(arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N")
     derivation = derive(network)
     page = derivation.latex("cs229", arguments.form, arguments.detail)
     if arguments.output is None:
@@ -166,9 +164,7 @@ def demonstration(arguments: argparse.Namespace) -> int:
         return NO
 
     say(f"training the generated module on {data}")
-    history = train(
-        network, *data.train_and_held_out, **DEMO_TRAINING, progress=True, functions=import_module(module)
-    )
+    history = train(network, *data.train_and_held_out, **DEMO_TRAINING, progress=True, functions=import_module(module))
     draw_loss_curve(history, curve, force=True)
     save_checkpoint(history, run, force=True)
     _print_outcome(history, data)
@@ -213,9 +209,7 @@ def check_code(network: Network, derivation: Derivation, seed: int = 0) -> Gradi
     params = {leaf.key: values[leaf.key] for leaf in program.parameters}
     _, gradients = functions.loss_and_gradients(params, values[x], values[y])
     loss = functions.unchecked["loss"]
-    return check_gradients(
-        lambda moved: loss(moved, values[x], values[y]), gradients, params, method="complex"
-    )
+    return check_gradients(lambda moved: loss(moved, values[x], values[y]), gradients, params, method="complex")
 
 
 def _print_outcome(history: History, data: Dataset) -> None:

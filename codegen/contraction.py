@@ -23,9 +23,7 @@ class Contraction(Layout):
                 key=lambda pair: self._pair_cost(values, pair, remaining),
             )
             others = {axis for n, v in enumerate(values) if n not in (left, right) for axis in v.axes}
-            ready = [
-                b for b in remaining if b not in others and b in {*values[left].axes, *values[right].axes}
-            ]
+            ready = [b for b in remaining if b not in others and b in {*values[left].axes, *values[right].axes}]
             joined = self._pair(values[left], values[right], ready)
             values = [v for n, v in enumerate(values) if n not in (left, right)] + [joined]
             remaining = [b for b in remaining if b not in ready]
@@ -97,13 +95,10 @@ class Contraction(Layout):
 
     def _einsum(self, left: Value, right: Value, result: tuple[Symbol, ...]) -> Value:
         letter = {
-            axis: "abcdefghijklmnopqrstuvwxyz"[n]
-            for n, axis in enumerate(dict.fromkeys((*left.axes, *right.axes)))
+            axis: "abcdefghijklmnopqrstuvwxyz"[n] for n, axis in enumerate(dict.fromkeys((*left.axes, *right.axes)))
         }
         detail = tuple("".join(letter[axis] for axis in axes) for axes in (left.axes, right.axes, result))
-        return Value(
-            self.make("einsum", (left.node, right.node), detail, tuple(self.scope[a] for a in result)), result
-        )
+        return Value(self.make("einsum", (left.node, right.node), detail, tuple(self.scope[a] for a in result)), result)
 
     def _rank_in_scope(self, axes: list[Symbol]) -> float:
         order = list(self.scope)

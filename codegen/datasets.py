@@ -22,9 +22,7 @@ from symbolic.errors import DataError, FileError, MissingExtra
 SUFFIXES = (".npz", ".csv")
 HELD_OUT = 5  # every fifth example, in a random order, is held out
 # What float() takes as a number, without the underscores that it takes too.
-NUMBER = re.compile(
-    r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf|infinity)\s*\Z", re.IGNORECASE
-)
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*([eE][+-]?\d+)?|\.\d+([eE][+-]?\d+)?|nan|inf|infinity)\s*\Z", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -84,8 +82,7 @@ def split(name: str, examples: Examples, seed: int) -> Dataset:
     count = len(examples)
     if count < 2:
         raise DataError(
-            f"{name}: {count} example cannot be split into some to train on and some held out; give at "
-            "least 2"
+            f"{name}: {count} example cannot be split into some to train on and some held out; give at least 2"
         )
     order = np.random.default_rng(checked_seed(seed)).permutation(count)
     held_out = max(1, count // HELD_OUT)
@@ -97,8 +94,7 @@ def _digits() -> tuple[NDArray, NDArray]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise MissingExtra(
-            "the digits come with scikit-learn, which is not installed; install it: pip install "
-            "'deltaform[digits]'"
+            "the digits come with scikit-learn, which is not installed; install it: pip install 'deltaform[digits]'"
         ) from error
     bundled = load_digits()
     return bundled.data / 16.0, bundled.target.astype(np.int64)
@@ -109,9 +105,7 @@ def _checked_path(source: str | os.PathLike[str]) -> Path:
     if path.is_dir():
         raise FileError(f"{path} is a folder; name a .npz or .csv file, or the built-in 'digits'")
     if path.suffix not in SUFFIXES:
-        raise FileError(
-            f"data {str(path)!r}: unknown suffix {path.suffix!r}; give FILE.npz, FILE.csv or 'digits'"
-        )
+        raise FileError(f"data {str(path)!r}: unknown suffix {path.suffix!r}; give FILE.npz, FILE.csv or 'digits'")
     if not path.exists():
         raise FileError(f"{path} does not exist; check the path (this folder is {Path.cwd()})")
     return path
@@ -127,19 +121,14 @@ def read_npz(path: Path) -> dict[str, NDArray]:
         with path.open("rb") as stream:
             if not zipfile.is_zipfile(stream):
                 raise FileError(
-                    f"{path} is no .npz file, or a truncated one; write one with numpy.savez({path.name!r}, "
-                    "X=X, Y=Y)"
+                    f"{path} is no .npz file, or a truncated one; write one with numpy.savez({path.name!r}, X=X, Y=Y)"
                 )
         with np.load(path, allow_pickle=False) as archive:
             return {key: archive[key] for key in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise FileError(f"{path} is damaged ({error}); write it again") from error
     except ValueError as error:
-        reason = (
-            "it holds Python objects, and reading those can run code"
-            if "pickle" in str(error)
-            else str(error)
-        )
+        reason = "it holds Python objects, and reading those can run code" if "pickle" in str(error) else str(error)
         raise FileError(f"{path} is refused: {reason}; save plain arrays with numpy.savez") from error
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror or error})") from error
@@ -163,8 +152,7 @@ def _csv(path: Path, targets: Targets | None) -> tuple[NDArray, NDArray]:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FileError(
-            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}; save it "
-            "as UTF-8"
+            f"{path} is not UTF-8: byte {error.object[error.start]:#04x} at position {error.start}; save it as UTF-8"
         ) from error
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror})") from error
@@ -172,9 +160,7 @@ def _csv(path: Path, targets: Targets | None) -> tuple[NDArray, NDArray]:
     if lines and not any(NUMBER.match(cell) for cell in _cells(lines[0][1])):
         lines = lines[1:]
     if not lines:
-        raise DataError(
-            f"{path} is empty: it has no line of numbers; each line must be one example, its target last"
-        )
+        raise DataError(f"{path} is empty: it has no line of numbers; each line must be one example, its target last")
     try:
         table = np.loadtxt(
             (line for _, line in lines),
@@ -221,9 +207,7 @@ def _fault(path: Path, lines: list[tuple[int, str]]) -> DataError | None:
             if not NUMBER.match(cell):
                 shown = cell if len(cell) <= 20 else cell[:20] + "..."
                 hint = (
-                    "; separate columns by commas, not semicolons"
-                    if ";" in cell
-                    else "; write every column as numbers"
+                    "; separate columns by commas, not semicolons" if ";" in cell else "; write every column as numbers"
                 )
                 return DataError(f"{path}, line {number}, column {column}: {shown!r} is no number{hint}")
         if len(cells) != width:

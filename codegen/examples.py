@@ -123,8 +123,7 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
         raise DataError(f"{what}: X has shape {inputs.shape}: there is no example; give at least one row")
     if len(inputs) != len(outputs):
         raise DataError(
-            f"{what}: X has {len(inputs)} rows and Y has {len(outputs)}; row p of X and row p of Y must be "
-            "one example"
+            f"{what}: X has {len(inputs)} rows and Y has {len(outputs)}; row p of X and row p of Y must be one example"
         )
     _refuse_not_finite(inputs, "X", what)
     _refuse_not_finite(outputs, "Y", what)
@@ -154,9 +153,7 @@ def _only(program: Program, role: str) -> Tensor:
     found = [leaf for leaf in program.leaves if leaf.role == role]
     if len(found) != 1 or len(found[0].shape) != 2:
         named = ", ".join(f"{leaf.key} with {len(leaf.shape)} axes" for leaf in found) or "none"
-        raise UsageError(
-            f"the program must have one {role} with the axes (examples, units), but it has {named}"
-        )
+        raise UsageError(f"the program must have one {role} with the axes (examples, units), but it has {named}")
     return found[0]
 
 
@@ -174,17 +171,14 @@ def _array(values: Any, name: str, what: str) -> NDArray:
     if isinstance(values, np.ma.MaskedArray):
         raise DataError(f"{what}: {name} is a masked array; fill or drop what is masked: {name}.filled(...)")
     if hasattr(values, "toarray"):
-        raise DataError(
-            f"{what}: {name} is a sparse {type(values).__name__}; give a dense array: {name}.toarray()"
-        )
+        raise DataError(f"{what}: {name} is a sparse {type(values).__name__}; give a dense array: {name}.toarray()")
     try:
         array = np.asarray(values)
     except ValueError as error:
         raise DataError(f"{what}: {name} is no array ({error}); give rows of equal length") from error
     if array.dtype.kind not in "iuf":
         raise DataError(
-            f"{what}: {name} has dtype {array.dtype}, but numbers are needed: convert it, such as "
-            f"{name}.astype(float)"
+            f"{what}: {name} has dtype {array.dtype}, but numbers are needed: convert it, such as {name}.astype(float)"
         )
     return array
 
@@ -193,8 +187,7 @@ def _refuse_not_finite(array: NDArray, name: str, what: str) -> None:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         where = tuple(int(place) for place in np.argwhere(~np.isfinite(array))[0])
         raise DataError(
-            f"{what}: {name}{list(where)} is {array[where]}; every number must be finite, so fill in or "
-            "drop such rows"
+            f"{what}: {name}{list(where)} is {array[where]}; every number must be finite, so fill in or drop such rows"
         )
 
 
@@ -219,9 +212,7 @@ def _check_targets(Y: NDArray, targets: Targets, what: str) -> None:
         if len(outside):
             row, column = (int(place) for place in outside[0])
             found = np.unique(Y)
-            hint = (
-                f"; make two values 0 and 1 by (Y == {found[1]:g}).astype(float)" if len(found) == 2 else ""
-            )
+            hint = f"; make two values 0 and 1 by (Y == {found[1]:g}).astype(float)" if len(found) == 2 else ""
             raise DataError(
                 f"{what}: Y[{row}, {column}] is {Y[row, column]:g}, but under this loss targets lie between "
                 f"{low} and {high}{hint}"

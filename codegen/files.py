@@ -21,9 +21,7 @@ def check_target(path: str | os.PathLike[str], suffixes: Sequence[str], force: b
     """
     target = Path(path)
     if target.is_dir():
-        raise FileError(
-            f"{target} is a folder; name a file in it, such as {target / ('result' + suffixes[0])}"
-        )
+        raise FileError(f"{target} is a folder; name a file in it, such as {target / ('result' + suffixes[0])}")
     if target.suffix not in suffixes:
         raise FileError(
             f"{target}: unknown suffix {target.suffix!r}; it must be {' or '.join(suffixes)}, such as "
@@ -33,9 +31,7 @@ def check_target(path: str | os.PathLike[str], suffixes: Sequence[str], force: b
     if not folder.is_dir():
         raise FileError(f"{target}: the folder {folder} does not exist; create it first (mkdir -p {folder})")
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise FileError(
-            f"{target}: the folder {folder} cannot be written; choose another or change its permissions"
-        )
+        raise FileError(f"{target}: the folder {folder} cannot be written; choose another or change its permissions")
     if target.exists() and not force:
         raise FileError(f"{target} exists already; give --force (force=True) to replace it, or another name")
     return target

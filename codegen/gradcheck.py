@@ -64,10 +64,7 @@ class GradientReport:
             for c in self.checks
         ]  # fmt: skip
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
-        lines = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         wrong = sum(not c.ok for c in self.checks)
         verdict = "all gradients agree" if not wrong else f"{wrong} of {len(self.checks)} gradients differ"
         return "\n".join([*lines, f"{verdict} ({self.method}, tolerance {self.tolerance:g})"])
@@ -106,11 +103,7 @@ def check_gradients(
     for key, given in gradients.items():
         _check_pair(key, given, params)
         size = params[key].size
-        chosen = (
-            np.arange(size)
-            if samples is None or samples >= size
-            else np.sort(random.choice(size, samples, False))
-        )
+        chosen = np.arange(size) if samples is None or samples >= size else np.sort(random.choice(size, samples, False))
         numeric = np.array([_numeric(loss, params, key, int(place), method, step) for place in chosen])
         found = np.ravel(given)[chosen].astype(np.float64)
         checks.append(_compared(key, params[key].shape, chosen, found, numeric, limit))
@@ -145,9 +138,7 @@ def _numeric(
     """The derivative of `loss` by one element of params[key]."""
 
     def at(displacement: complex) -> complex:
-        moved = {
-            name: array.astype(complex) if method == "complex" else array for name, array in params.items()
-        }
+        moved = {name: array.astype(complex) if method == "complex" else array for name, array in params.items()}
         moved[key] = moved[key].copy()
         moved[key].flat[place] += displacement
         value = loss(moved)
@@ -173,9 +164,7 @@ def _check_options(method: str, step: float | None, tolerance: float | None, sam
         if value is not None and not (isinstance(value, (int, float)) and 0 < value < np.inf):
             raise UsageError(f"{name} must be a positive number, not {value!r}")
     if samples is not None and (isinstance(samples, bool) or not isinstance(samples, int) or samples < 1):
-        raise UsageError(
-            f"samples must be an integer of at least 1, or None for all elements, not {samples!r}"
-        )
+        raise UsageError(f"samples must be an integer of at least 1, or None for all elements, not {samples!r}")
 
 
 def _check_pair(key: str, given: np.ndarray, params: Mapping[str, np.ndarray]) -> None:

@@ -157,13 +157,9 @@ class Lowering(Contraction):
 
     def _size_or_index(self, symbol: Symbol) -> Value:
         if symbol in self.scope:
-            raise self.refuse(
-                symbol, "is an index used as a number; put such numbers into a tensor of the program"
-            )
+            raise self.refuse(symbol, "is an index used as a number; put such numbers into a tensor of the program")
         known = self.program.value_of(symbol)
-        return Value(
-            self.make("number", detail=known) if known.is_Integer else self.make("extent", detail=symbol)
-        )
+        return Value(self.make("number", detail=known) if known.is_Integer else self.make("extent", detail=symbol))
 
     def _sum_of_terms(self, expression: Add) -> Value:
         terms: list[tuple[tuple[bool, int, bool, int, int], Value]] = []
@@ -221,9 +217,7 @@ class Lowering(Contraction):
             result, coefficient, [v for v in above if v.node.is_host], [v for v in below if v.node.is_host]
         )
 
-    def _scaled(
-        self, result: Value | None, coefficient: Expr, above: list[Value], below: list[Value]
-    ) -> Value:
+    def _scaled(self, result: Value | None, coefficient: Expr, above: list[Value], below: list[Value]) -> Value:
         """`result` times a number and the scalars `above`, divided by those `below`; None stands for 1."""
         size = -coefficient if coefficient.is_negative else coefficient
         times, over = list(above), list(below)
@@ -257,11 +251,7 @@ class Lowering(Contraction):
         if exponent.is_Integer and exponent <= 4:
             # NumPy's general power is an order of magnitude slower than a product.
             square = self.elementwise("square", value)
-            return (
-                self.elementwise("multiply", value, square)
-                if exponent == 3
-                else self.elementwise("square", square)
-            )
+            return self.elementwise("multiply", value, square) if exponent == 3 else self.elementwise("square", square)
         return self.elementwise("power", value, self._numeric(self.value(exponent)))
 
     def _kronecker(self, expression: KroneckerDelta) -> Value:
@@ -289,14 +279,10 @@ class Lowering(Contraction):
             return self._chosen(None, *choice)
         *branches, (last, default) = [(branch.expr, branch.cond) for branch in expression.args]
         if default is not sympy.true:
-            raise self.refuse(
-                expression, "has no value where none of its conditions holds; end it with (value, True)"
-            )
+            raise self.refuse(expression, "has no value where none of its conditions holds; end it with (value, True)")
         result = self._numeric(self.value(last))
         for body, condition in reversed(branches):
-            result = self.elementwise(
-                "where", self.condition(condition), self._numeric(self.value(body)), result
-            )
+            result = self.elementwise("where", self.condition(condition), self._numeric(self.value(body)), result)
         return self._numeric(result)
 
     def _chosen(self, rest: Value | None, condition: Expr, yes: Expr, no: Expr) -> Value:
@@ -312,9 +298,7 @@ class Lowering(Contraction):
             return self.elementwise("multiply", rest, truth)
         if (yes, no) == (0, 1) and truth.node.op in COMPLEMENT:
             return self.elementwise("multiply", rest, self.elementwise("logical_not", truth))
-        return self.elementwise(
-            "where", truth, self._scaled(rest, yes, [], []), self._scaled(rest, no, [], [])
-        )
+        return self.elementwise("where", truth, self._scaled(rest, yes, [], []), self._scaled(rest, no, [], []))
 
     def condition(self, condition: Expr) -> Value:
         """The truth values of a condition."""

@@ -44,9 +44,7 @@ def write_module(
             what = "was generated and then edited by hand" if edited else "exists already"
             raise FileError(f"{target} {what}; choose another name, or replace it with force=True (--force)")
         if edited:
-            warnings.warn(
-                f"{target} was edited by hand; the edits are replaced", DeltaformWarning, stacklevel=2
-            )
+            warnings.warn(f"{target} was edited by hand; the edits are replaced", DeltaformWarning, stacklevel=2)
     write_atomically(target, source.encode("ascii"))
     return target
 
@@ -62,9 +60,7 @@ def import_module(path: str | os.PathLike[str]) -> ModuleType:
     target = Path(path)
     _check_name(target)
     if target.suffix != ".py" or not target.is_file():
-        raise FileError(
-            f"{target} is no file ending in .py; write one with write_module(derivation, 'network.py')"
-        )
+        raise FileError(f"{target} is no file ending in .py; write one with write_module(derivation, 'network.py')")
     if is_untouched(_read(target)) is False:
         warnings.warn(f"{target} was edited by hand since it was generated", DeltaformWarning, stacklevel=2)
     spec = importlib.util.spec_from_file_location(target.stem, target)

@@ -52,9 +52,7 @@ class Optimizer:
 
     def start(self, params: Mapping[str, NDArray]) -> State:
         """The state before the first step: zeros shaped as the parameters."""
-        return State(
-            0, {slot: {key: np.zeros_like(value) for key, value in params.items()} for slot in self.slots}
-        )
+        return State(0, {slot: {key: np.zeros_like(value) for key, value in params.items()} for slot in self.slots})
 
     def step(
         self,
@@ -84,9 +82,7 @@ def _sgd(g: NDArray, slots: dict[str, NDArray], eta: float, t: int) -> tuple[NDA
     return eta * g, {}
 
 
-def _momentum(
-    g: NDArray, slots: dict[str, NDArray], eta: float, t: int
-) -> tuple[NDArray, dict[str, NDArray]]:
+def _momentum(g: NDArray, slots: dict[str, NDArray], eta: float, t: int) -> tuple[NDArray, dict[str, NDArray]]:
     v = MOMENTUM * slots["v"] + g
     return eta * v, {"v": v}
 

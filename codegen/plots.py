@@ -59,9 +59,7 @@ def draw_loss_curve(history: History, path: str | os.PathLike[str], force: bool 
     means = [epoch.train_loss for epoch in history.epochs]
     if ends:
         axes.plot(ends, means, color="C0", marker=marker, markersize=3, label="training, mean of the epoch")
-    held_out = [
-        (epoch.steps, epoch.held_out_loss) for epoch in history.epochs if epoch.held_out_loss is not None
-    ]
+    held_out = [(epoch.steps, epoch.held_out_loss) for epoch in history.epochs if epoch.held_out_loss is not None]
     if held_out:
         axes.plot(*zip(*held_out, strict=True), color="C1", marker=marker, markersize=3, label="held out")
     curves = [*means, *(loss for _, loss in held_out)]

@@ -63,9 +63,7 @@ def _bound_names(tree: ast.Module) -> set[str]:
     """Every name that the source itself binds, with NumPy's."""
     bound = {"np", "erf"}
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) or (
-            isinstance(node, ast.ExceptHandler) and node.name
-        ):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) or (isinstance(node, ast.ExceptHandler) and node.name):
             bound.add(str(node.name))
         elif isinstance(node, ast.arg):
             bound.add(node.arg)

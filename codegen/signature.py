@@ -75,14 +75,10 @@ class Signature:
 
     def size_source(self, size: Expr) -> str:
         """Source text that reads a size off the first array that has it."""
-        for leaf in sorted(
-            self.program.leaves, key=lambda leaf: (leaf.role == "parameter", leaf.role == "target")
-        ):
+        for leaf in sorted(self.program.leaves, key=lambda leaf: (leaf.role == "parameter", leaf.role == "target")):
             if size in leaf.shape:
                 return f"{self.array_source(leaf)}.shape[{leaf.shape.index(size)}]"
-        raise LoweringError(
-            f"size {size} is no axis of any leaf, so no array says how large it is; give it a number"
-        )
+        raise LoweringError(f"size {size} is no axis of any leaf, so no array says how large it is; give it a number")
 
     @property
     def dtype_source(self) -> str:

@@ -60,9 +60,7 @@ Definitions = Mapping[str, Equation]
 Rule = Callable[[Expr, Definitions], "Expr | None"]
 
 
-def compute_form(
-    equation: Equation, definitions: Definitions, rules: tuple[Rule, ...] | None = None
-) -> Expr:
+def compute_form(equation: Equation, definitions: Definitions, rules: tuple[Rule, ...] | None = None) -> Expr:
     """The right side of `equation` in the form that code computes.
 
     definitions: the equations of the program by key, for the rules that look through a tensor at its
@@ -82,9 +80,7 @@ def rewritten(expression: Expr, rule: Rule, definitions: Definitions) -> Expr:
     changed = rule(expression, definitions)
     if changed is not None:
         return changed
-    args = [
-        rewritten(argument, rule, definitions) if argument.args else argument for argument in expression.args
-    ]
+    args = [rewritten(argument, rule, definitions) if argument.args else argument for argument in expression.args]
     if all(new is old for new, old in zip(args, expression.args, strict=True)):
         return expression
     rebuilt = expression.func(*args)
@@ -148,9 +144,7 @@ def _logarithm_of_factor(base: Expr) -> Expr | None:
 
 def _largest(exponent: Expr, total: Sum) -> Expr:
     """max of `exponent` over the letters of `total`, under letters of its own: it stands inside that sum."""
-    own = {
-        limit[0]: Symbol(f"{limit[0].name}_max", integer=True, nonnegative=True) for limit in total.limits
-    }
+    own = {limit[0]: Symbol(f"{limit[0].name}_max", integer=True, nonnegative=True) for limit in total.limits}
     limits = [(own[letter], low, high) for letter, low, high in total.limits]
     return MaxOver(exponent.xreplace(own), *limits)
 
@@ -180,11 +174,7 @@ def inline(element: Expr, equation: Equation, avoid: Expr) -> Expr:
     captured.
     """
     rhs = equation.rhs
-    taken = {
-        s.name
-        for s in (*avoid.free_symbols, *rhs.free_symbols, *element.free_symbols)
-        if isinstance(s, Symbol)
-    }
+    taken = {s.name for s in (*avoid.free_symbols, *rhs.free_symbols, *element.free_symbols) if isinstance(s, Symbol)}
     taken |= {limit[0].name for node in avoid.atoms(Sum) for limit in node.limits}
     for node in sorted(rhs.atoms(Sum), key=str):
         for limit in node.limits:
@@ -195,9 +185,7 @@ def inline(element: Expr, equation: Equation, avoid: Expr) -> Expr:
                 name = f"{letter.name}_{count}"
             rhs = rhs.replace(
                 lambda e, letter=letter: isinstance(e, Sum) and letter in e.bound_symbols,
-                lambda e, letter=letter, name=name: e.xreplace(
-                    {letter: Symbol(name, integer=True, nonnegative=True)}
-                ),
+                lambda e, letter=letter, name=name: e.xreplace({letter: Symbol(name, integer=True, nonnegative=True)}),
             )
     return rhs.xreplace(dict(zip(equation.indices, indices_of(element), strict=True)))
 
@@ -213,12 +201,7 @@ def shifted_softmax(expression: Expr, definitions: Definitions) -> Expr | None:
         return None
     for divisor in expression.args:
         base, exponent = divisor.as_base_exp()
-        if (
-            exponent != -1
-            or not isinstance(base, Sum)
-            or not isinstance(base.function, exp)
-            or len(base.limits) != 1
-        ):
+        if exponent != -1 or not isinstance(base, Sum) or not isinstance(base.function, exp) or len(base.limits) != 1:
             continue
         summand = base.function.args[0]
         if isinstance(summand, Add) and any(term.has(MaxOver) for term in summand.args):
@@ -340,11 +323,7 @@ def choice_as_extremum(expression: Expr, definitions: Definitions) -> Expr | Non
     """(u if u > v else v) = max(u, v) and (u if u < v else v) = min(u, v); a comparison alone would turn NaN
     into v.
     """
-    if (
-        not isinstance(expression, Piecewise)
-        or len(expression.args) != 2
-        or expression.args[1].cond is not sympy.true
-    ):
+    if not isinstance(expression, Piecewise) or len(expression.args) != 2 or expression.args[1].cond is not sympy.true:
         return None
     (yes, condition), (no, _) = expression.args
     if not isinstance(condition, (Gt, Ge, Lt, Le)):
@@ -361,11 +340,7 @@ def clamped_branch(expression: Expr, definitions: Definitions) -> Expr | None:
     """Code evaluates every branch everywhere, so e^u in the branch for u <= c is taken as e^min(u, c): equal
     where it counts.
     """
-    if (
-        not isinstance(expression, Piecewise)
-        or len(expression.args) != 2
-        or expression.args[1].cond is not sympy.true
-    ):
+    if not isinstance(expression, Piecewise) or len(expression.args) != 2 or expression.args[1].cond is not sympy.true:
         return None
     (yes, condition), (no, _) = expression.args
     if not isinstance(condition, (Gt, Ge, Lt, Le)):
@@ -385,9 +360,7 @@ def clamped_branch(expression: Expr, definitions: Definitions) -> Expr | None:
 
 
 def _clamped(branch: Expr, variable: Expr, clamped: Expr) -> Expr:
-    parts = [
-        part for part in branch.atoms(exp, Expm1, log) if part.has(variable) and not part.has(type(clamped))
-    ]
+    parts = [part for part in branch.atoms(exp, Expm1, log) if part.has(variable) and not part.has(type(clamped))]
     return reduce(
         lambda e, part: e.xreplace({part: part.xreplace({variable: clamped})}), sorted(parts, key=str), branch
     )

@@ -111,12 +111,8 @@ def train(
             network=program.title or "a program without a title",
             equations=describe(program),
             optimizer=entry.name,
-            learning_rate=checked_learning_rate(
-                entry.learning_rate if learning_rate is None else learning_rate
-            ),
-            batch_size=checked_count(
-                "batch size", min(32, len(examples)) if batch_size is None else batch_size
-            ),
+            learning_rate=checked_learning_rate(entry.learning_rate if learning_rate is None else learning_rate),
+            batch_size=checked_count("batch size", min(32, len(examples)) if batch_size is None else batch_size),
             seed=checked_seed(0 if seed is None else seed),
             dtype=_dtype(dtype, params).name,
             examples=len(examples),
@@ -143,8 +139,7 @@ def train(
         )
     if settings.examples != len(examples):
         raise TrainingError(
-            f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the "
-            "same data"
+            f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the same data"
         )
     if functions is None:
         functions = lambdify(source if isinstance(source, Derivation) else derive(source))
@@ -205,9 +200,7 @@ class _Run:
                 history.random = generator.bit_generator.state
                 history.batches = 0
                 losses = history.step_losses[-len(batches) :]
-                history.epochs.append(
-                    self._record(float(np.average(losses, weights=[len(b) for b in batches])))
-                )
+                history.epochs.append(self._record(float(np.average(losses, weights=[len(b) for b in batches]))))
                 self._check_held_out(history.epochs[-1])
             yield loss
 
@@ -244,15 +237,11 @@ class _Run:
         if epoch.held_out_loss is not None and not math.isfinite(epoch.held_out_loss):
             self.history.params = self.good
             where = f"step {epoch.steps} (epoch {epoch.number})"
-            raise Diverged(
-                self._advice(f"{where}: the held-out loss is then {epoch.held_out_loss}"), self.history
-            )
+            raise Diverged(self._advice(f"{where}: the held-out loss is then {epoch.held_out_loss}"), self.history)
 
     def _advice(self, what: str) -> str:
         rate = self.history.settings.learning_rate
-        return (
-            f"{what}; the last good weights are kept. Try a learning rate below {rate:g}, or scale the inputs"
-        )
+        return f"{what}; the last good weights are kept. Try a learning rate below {rate:g}, or scale the inputs"
 
     def _record(self, train_loss: float) -> Epoch:
         history, held = self.history, self.held_out
@@ -320,9 +309,7 @@ def _resumed(
     """A copy of `run` to go on with, once it is known to be of this program and of these settings."""
     settings = run.settings
     if params is not None:
-        raise UsageError(
-            "params and resume are both given; a resumed run brings its own weights, so leave params out"
-        )
+        raise UsageError("params and resume are both given; a resumed run brings its own weights, so leave params out")
     if settings.equations != describe(program):
         present = program.title or "a program without a title"
         other = f"this is {present}" if present != settings.network else "this one has other equations"

@@ -115,11 +115,7 @@ class Activation:
         bound = sorted({limit[0] for s in template.atoms(Sum) for limit in s.limits}, key=lambda s: s.name)
         renamed = {}
         for old in bound:
-            new = next(
-                c
-                for c in (old.name, *(f"{old.name}_{t}" for t in range(1, len(taken) + 2)))
-                if c not in taken
-            )
+            new = next(c for c in (old.name, *(f"{old.name}_{t}" for t in range(1, len(taken) + 2))) if c not in taken)
             taken.add(new)
             renamed[old] = index(new)
         template = template.xreplace(renamed)
@@ -135,15 +131,11 @@ def _check_sums(expression: Expr, what: str) -> None:
     for total in expression.atoms(Sum):
         for letter, low, high in total.limits:
             if letter == j or low != 0 or high != n - 1:
-                raise ArchitectureError(
-                    f"{what}: {total} must sum over all units, as in Sum(exp(Z[k]), over(k, n))"
-                )
+                raise ArchitectureError(f"{what}: {total} must sum over all units, as in Sum(exp(Z[k]), over(k, n))")
             bound.add(letter)
     for node in expression.atoms(Indexed):
         if len(node.indices) != 1 or node.indices[0] not in bound:
-            raise ArchitectureError(
-                f"{what}: {node} must have one index, bound by a Sum; the unit itself is z"
-            )
+            raise ArchitectureError(f"{what}: {node} must have one index, bound by a Sum; the unit itself is z")
 
 
 def _checked_interval(interval: object, what: str) -> tuple[Expr, Expr] | None:
@@ -204,9 +196,7 @@ def find_activation(wanted: object) -> Activation:
         else:
             shown = ascii(wanted if len(wanted) <= 40 else wanted[:20] + "...")
             hint = nearest(wanted[:40], ACTIVATIONS)
-            raise ArchitectureError(
-                f"unknown activation {shown}; {hint}; g(z) stands for an undefined function g"
-            )
+            raise ArchitectureError(f"unknown activation {shown}; {hint}; g(z) stands for an undefined function g")
     if not isinstance(wanted, Activation):
         raise ArchitectureError(
             f"activation must be a name, 'g(z)' or an Activation, not {wanted!r}; {nearest('', ACTIVATIONS)}"

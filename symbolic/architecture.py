@@ -60,12 +60,8 @@ class _Reader:
             match = _TOKEN.match(self.text, offset)
             if match is None:
                 if self.text[offset] in "0123456789-+.":
-                    self.refuse(
-                        offset, "a size is a positive whole number, or a name that begins with a letter"
-                    )
-                self.refuse(
-                    offset, f"{self.text[offset]!a} means nothing here; an architecture is written {_EXAMPLE}"
-                )
+                    self.refuse(offset, "a size is a positive whole number, or a name that begins with a letter")
+                self.refuse(offset, f"{self.text[offset]!a} means nothing here; an architecture is written {_EXAMPLE}")
             tokens.append((str(match.lastgroup), match.group(), offset))
             offset = match.end()
 
@@ -157,9 +153,7 @@ class _Reader:
 
     def unexpected(self, wanted: str) -> NoReturn:
         found = (
-            self.word
-            if self.kind == "end"
-            else ascii(self.word if len(self.word) <= 40 else self.word[:20] + "...")
+            self.word if self.kind == "end" else ascii(self.word if len(self.word) <= 40 else self.word[:20] + "...")
         )
         self.refuse(self.offset, f"expected {wanted}; found {found}")
 

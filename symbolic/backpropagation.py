@@ -5,7 +5,7 @@ u, of dL/du_i * partial u_i/partial v_k. Tensors are visited from the objective 
 needed. Each adjoint that is used more than once gets a name, and later lines mention only the name: the delta form.
 
 Where the program computes each example by itself (`program.example`), dL/dv is derived for the loss of one example; the
-objective's mean or sum over the examples is put in front of the parameters' gradients at the end, again by the chain rule.
+objective's mean or sum over the examples comes in front of the parameters' gradients at the end, by the chain rule too.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ class _Sweep:
         return terms
 
     def _adjoint_result(self, tensor: Tensor) -> Result:
-        """The adjoint of a computed tensor: through the names of later adjoints, or through their forms if that is less."""
+        """The adjoint of a computed tensor, through the names of later adjoints, or their forms if that is less."""
         terms = self._terms(tensor)
         open_keys = [t.equation.tensor.key for t in terms if self._mayinline(t.equation.tensor.key)]
         inlined = self._steps(tensor, terms, set(open_keys))
@@ -184,7 +184,9 @@ class _Sweep:
     def _steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> tuple[Step, ...]:
         """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
         ranges = shape_ranges(tensor.indices, tensor.shape)
-        mentioned = {key for term in terms for key in (*self.inputs[term.equation.tensor.key], term.equation.tensor.key)}
+        mentioned = {
+            key for term in terms for key in (*self.inputs[term.equation.tensor.key], term.equation.tensor.key)
+        }
         given = Tuple(
             self.top.element, tensor.element, *tensor.shape,
             *(Tuple(
@@ -194,7 +196,9 @@ class _Sweep:
             *(part for fact in self.program.facts for part in (fact.before, fact.after)
               if mentioned & {key_of(element) for element in elements(fact.before)}),
         )  # fmt: skip
-        traits = tuple((t.elementwise, t.equation.tensor.key in inline, t.equation.tensor.key == self.top.key) for t in terms)
+        traits = tuple(
+            (t.elementwise, t.equation.tensor.key in inline, t.equation.tensor.key == self.top.key) for t in terms
+        )
         cited = [term.equation for term in terms]
         return self.repetition.steps(given, traits, cited, lambda: self._derived_steps(tensor, terms, inline))
 
@@ -227,7 +231,10 @@ class _Sweep:
             substituted = any(term.equation.tensor.key in inline for term in terms)
             after = Add(*(term.summed(v * d) for term, v, d in zip(terms, values, inner, strict=True)))
             go(SUBSTITUTE if substituted else NAME, after)
-        bodies = [term.summed(_unclashed(v, d[-1].after) * d[-1].after) for term, v, d in zip(terms, values, local, strict=True)]
+        bodies = [
+            term.summed(_unclashed(v, d[-1].after) * d[-1].after)
+            for term, v, d in zip(terms, values, local, strict=True)
+        ]
         substeps = [step for steps in local for step in steps]
         reused = any(step.rule is REUSE_OUTPUT for step in substeps)
         cited = next((step.because for step in substeps if step.rule is REUSE_OUTPUT), None)
@@ -243,7 +250,7 @@ class _Sweep:
         return TotalDerivative(self.top.element, term.equation.tensor[term.place])
 
     def _collapsed(self, terms: list[_Term], tensor: Tensor) -> tuple[list[_Term], list[Expr], list[Expr]]:
-        """Each elementwise term without its sum: dL/da_j f'(z_j) for the sum over i of dL/da_i partial a_i/partial z_j."""
+        """Each elementwise term without its sum: dL/da_j f'(z_j), because partial a_i/partial z_j = [i = j] f'(z_j)."""
         after, outer, inner = [], [], []
         for term in terms:
             of = term.equation.tensor
@@ -322,9 +329,7 @@ class _Sweep:
             carried = self.program.example in tensor.indices
             indices = tensor.indices if carried else (*self.top.indices, *tensor.indices)
             shape = tensor.shape if carried else (*self.top.shape, *tensor.shape)
-            each = self._free(
-                Tensor(f"each_d{tensor.name}", "gradient", tensor.layer, shape, indices, of=tensor.key)
-            )
+            each = self._free(Tensor(f"each_d{tensor.name}", "gradient", tensor.layer, shape, indices, of=tensor.key))
             computed = Result(each, indices, self._steps(tensor, self._terms(tensor), set()), named=False)
             self._put(each.key, computed)
             form: Expr = computed.steps[-1].after
@@ -379,7 +384,7 @@ def _inputs(equation: Equation) -> tuple[str, ...]:
 
 
 def _elementwise(equation: Equation, tensor: Tensor) -> bool:
-    """The equation applies a named function to each element of `tensor` by itself, and its derivative is no constant."""
+    """The equation applies a named function to each element of `tensor` by itself, and is more than a copy."""
     if equation.function is None or equation.tensor.shape != tensor.shape or equation.rhs == equation.tensor.element:
         return False
     places = [indices_of(e) for e in elements(equation.rhs) if key_of(e) == tensor.key]

@@ -31,7 +31,11 @@ def fresh(preferred: str, taken: Collection[Symbol]) -> Symbol:
 
 def letters(expression: Basic) -> set[Symbol]:
     """Every index letter in `expression`, bound or free. A set: never iterate it where order matters."""
-    return {node for node in preorder_traversal(expression) if isinstance(node, Symbol) and node.is_integer and not node.is_positive}
+    return {
+        node
+        for node in preorder_traversal(expression)
+        if isinstance(node, Symbol) and node.is_integer and not node.is_positive
+    }
 
 
 def bound_limits(expression: Basic) -> Iterator[tuple[Symbol, Expr]]:
@@ -94,7 +98,9 @@ def derivative(expression: Expr, element: Expr, free: Collection[Symbol] = ()) -
     found = rename_bound(expression, letters(element) | set(free)).diff(element)
     for node in preorder_traversal(found):
         if isinstance(node, (Derivative, Subs, DiracDelta)) or node in (S.ComplexInfinity, S.NaN):
-            raise DerivationError(f"{expression} has no derivative by {element} that can be written: SymPy gives {node}")
+            raise DerivationError(
+                f"{expression} has no derivative by {element} that can be written: SymPy gives {node}"
+            )
     return found
 
 
@@ -136,14 +142,30 @@ def sum_over(body: Expr, letter: Symbol, extent: Expr, ranges: Ranges) -> Expr:
             return _collapse(factor, rest, letter, extent, ranges)
     for position, factor in enumerate(factors):
         if factor.has(KroneckerDelta) and any(letter in delta.args for delta in factor.atoms(KroneckerDelta)):
+            rest = Mul(*factors[:position], *factors[position + 1 :])
+            if isinstance(factor, Sum):
+                return _exchanged(factor, rest, letter, extent, ranges)
             opened = _open(factor)
             if opened is None:
-                raise DerivationError(f"the sum over {letter} of {body} holds a Kronecker delta that cannot be taken out")
-            rest = Mul(*factors[:position], *factors[position + 1 :])
+                raise DerivationError(
+                    f"the sum over {letter} of {body} holds a Kronecker delta that cannot be taken out"
+                )
             return Add(*(sum_over(contract(term * rest, ranges), letter, extent, ranges) for term in opened))
     outside = Mul(*(factor for factor in factors if not factor.has(letter)))
     inside = Mul(*(factor for factor in factors if factor.has(letter)))
-    return outside * Sum(inside, over(letter, extent))
+    if outside == 1:
+        return Sum(inside, over(letter, extent))
+    return outside * sum_over(inside, letter, extent, ranges)
+
+
+def _exchanged(inner: Sum, rest: Expr, letter: Symbol, extent: Expr, ranges: Ranges) -> Expr:
+    """Sum over s of f times the sum over m of g, as the sum over m of the sum over s of f g."""
+    inner = rename_bound(inner, letters(rest) | {letter})
+    bound = {m: high + 1 for m, _, high in inner.limits}
+    total = sum_over(contract(inner.function * rest, {**ranges, **bound}), letter, extent, {**ranges, **bound})
+    for m, size in bound.items():
+        total = sum_over(total, m, size, {**ranges, **bound})
+    return total
 
 
 def _open(factor: Expr) -> list[Expr] | None:
@@ -163,10 +185,13 @@ def _collapse(delta: KroneckerDelta, rest: Expr, letter: Symbol, extent: Expr, r
     if isinstance(other, Symbol):
         if ranges.get(other) != extent:
             raise DerivationError(
-                f"{delta} joins {letter}, which runs over {extent} elements, with {other}, which runs over {ranges.get(other)}"
+                f"{delta} joins {letter}, which runs over {extent} elements, with {other}, "
+                f"which runs over {ranges.get(other)}"
             )
     elif not (other.is_Integer and extent.is_Integer and 0 <= other < extent):
-        raise DerivationError(f"{delta}: {other} is not known to lie in the range of {letter}, which has {extent} elements")
+        raise DerivationError(
+            f"{delta}: {other} is not known to lie in the range of {letter}, which has {extent} elements"
+        )
     return contract(substitute_indices(rest, {letter: other}), ranges)
 
 

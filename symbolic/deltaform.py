@@ -73,7 +73,7 @@ def cost(expression: Basic) -> int:
 
 
 class Opaque:
-    """Letters for whatever is not rational, the same letter for the same thing. `exp(c w)` is a power of one letter for exp(w)."""
+    """Letters for whatever is not rational, one for each thing; `exp(c w)` is a power of the letter for exp(w)."""
 
     def __init__(self) -> None:
         self.letters: dict[Expr, Symbol] = {}
@@ -102,7 +102,7 @@ class Opaque:
 
 
 def rearranged(expression: Expr) -> Iterator[Expr]:
-    """Equal forms of a rational expression: cancelled, factored, and with the factors' signs turned to read a(1 - a)."""
+    """Equal forms of a rational expression: cancelled, factored, with signs turned to read a(1 - a)."""
     opaque = Opaque()
     for form in rational_forms(cancel(together(opaque.hide(expression)))):
         yield opaque.show(form)
@@ -116,7 +116,7 @@ def rational_forms(flat: Expr) -> tuple[Expr, ...]:
 
 
 def turned(product: Expr) -> Expr:
-    """-x(a - 1) as x(1 - a): factors with a negative constant are turned round, and a sign left in front goes into a factor."""
+    """-x(a - 1) as x(1 - a): negative constants in factors are turned round, and a sign in front goes into a factor."""
     coefficient, rest = product.as_coeff_Mul()
     factors = list(Mul.make_args(rest))
     for leads in (_leads_with_minus, _has_minus):
@@ -147,7 +147,7 @@ def rank(form: Expr) -> tuple[int, bool, int]:
 
 
 def best(expression: Expr) -> Expr:
-    """The cheapest of the equal forms; the expression itself unless another is strictly cheaper; a product before a sum."""
+    """The first of the equal forms by `rank`, and the expression itself where none is before it."""
     if isinstance(expression, (Indexed, Symbol)) or expression.is_number:
         return expression
     if isinstance(expression, Piecewise):
@@ -332,4 +332,3 @@ def _merged_exponentials(expression: Expr) -> Expr:
     if isinstance(denominator, (exp, Pow)) and numerator.is_Add:
         return Add(*(term / denominator for term in numerator.args))
     return expression
-

@@ -41,7 +41,9 @@ class Derivation:
     @cached_property
     def gradients(self) -> dict[str, Equation]:
         """The gradient of the objective by the key of the tensor that it belongs to."""
-        final = {result.tensor.of: result for result in self.results if result.tensor.role == "gradient" and result.named}
+        final = {
+            result.tensor.of: result for result in self.results if result.tensor.role == "gradient" and result.named
+        }
         return {key: final[key].equation for key in self.wrt}
 
     @property

@@ -176,9 +176,7 @@ class _Page:
             numbers = self._shape([self.program.value_of(extent) for extent in extents])
             known = f"${numbers}$" if numbers != shape else ""
             rows.append(rf"${self.printer.bare(tensor)}$ & {tensor.role} & ${shape}$ & {known} \\")
-        return "\n".join(
-            [r"\begin{longtable}[l]{@{}l@{\qquad}l@{\qquad}l@{\qquad}l@{}}", *rows, r"\end{longtable}"]
-        )
+        return "\n".join([r"\begin{longtable}[l]{@{}l@{\qquad}l@{\qquad}l@{\qquad}l@{}}", *rows, r"\end{longtable}"])
 
     def _shape(self, extents: Sequence[Expr]) -> str:
         if not extents:
@@ -198,9 +196,7 @@ class _Page:
     def _forward(self, equation: Equation) -> _Line:
         """The defining equation; a function that has a name is written by its name."""
         argument = self._argument(equation)
-        sides = self._matrices(
-            equation.lhs, argument or equation.rhs, equation.indices, equation.tensor.shape
-        )
+        sides = self._matrices(equation.lhs, argument or equation.rhs, equation.indices, equation.tensor.shape)
         if argument is not None and equation.function is not None:
             if sides is None and not self._elementwise(equation):
                 return self._line(equation.lhs, equation.rhs)
@@ -211,12 +207,7 @@ class _Page:
     def _argument(self, equation: Equation) -> Expr | None:
         """The element that a named function is applied to: the only tensor on the right side."""
         found = {key_of(element): element for element in elements(equation.rhs)}
-        if (
-            equation.function is None
-            or len(found) != 1
-            or key_of(equation.rhs)
-            or isinstance(equation.rhs, Undefined)
-        ):
+        if equation.function is None or len(found) != 1 or key_of(equation.rhs) or isinstance(equation.rhs, Undefined):
             return None
         tensor = self.tensors[next(iter(found)) or ""]
         return tensor[equation.indices] if len(tensor.shape) == len(equation.indices) else None
@@ -236,9 +227,7 @@ class _Page:
                 left = self.printer.applied(equation.function, VARIABLE)
             else:
                 body = equation.rhs
-                left = self.printer.component(
-                    equation.function, self.tensors[key_of(argument) or ""], equation.lhs
-                )
+                left = self.printer.component(equation.function, self.tensors[key_of(argument) or ""], equation.lhs)
             lines[equation.function.latex] = _Line(left, self.printer.lines(body, LINE - width(left)))
         return [line for line in lines.values() if [line.left] != line.right]
 
@@ -284,9 +273,7 @@ class _Page:
         smaller: dict[int, list[_Line]] = {}
         if self.detail == "rule":
             for step in result.steps:
-                with self.printer.marking(
-                    *(side for inner in step.substeps for side in (inner.before, inner.after))
-                ):
+                with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
                     lines = self._substeps(step.substeps)
                 if lines:
                     smaller[id(step)] = lines
@@ -355,9 +342,7 @@ class _Page:
             text = self.printer.doprint(step.after)
             last = step.after
             if (lines and not left and "".join(lines[-1].right) == text) or text == left:
-                lines[-1:] = (
-                    [_Line(lines[-1].left, lines[-1].right, _joined(lines[-1].label, label))] if lines else []
-                )
+                lines[-1:] = [_Line(lines[-1].left, lines[-1].right, _joined(lines[-1].label, label))] if lines else []
                 continue
             lines.append(_Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
         return lines
@@ -417,9 +402,7 @@ class _Page:
         if isinstance(after, MatrixExpression):
             return None
         try:
-            sides = [
-                stacked_form(e, result.indices, self.tensors, result.tensor.shape) for e in (head, after)
-            ]
+            sides = [stacked_form(e, result.indices, self.tensors, result.tensor.shape) for e in (head, after)]
         except NoMatrixForm:
             return None
         return self._line(sides[0], sides[1], limit=BOX_LINE)

@@ -175,8 +175,8 @@ class Point:
                 if not whole:
                     table[place] = moved.get((), NUMBERS.zero)
                 elif example in self.tensors[by].indices:
-                    at = place[self.tensors[by].indices.index(example)]
-                    table[place] = moved.get((at,), NUMBERS.zero)
+                    own = (place[self.tensors[by].indices.index(example)],)
+                    table[place] = moved.get(own, NUMBERS.zero)
                 else:
                     for at in places(whole):
                         table[at + place] = moved.get(at, NUMBERS.zero)
@@ -283,7 +283,7 @@ class Point:
 
         def run(letters: dict[Symbol, int]) -> Dual:
             value, tangent = base(letters)
-            if value == 0 and power < 1 or whole is None and value < 0:
+            if (value == 0 and power < 1) or (whole is None and value < 0):
                 raise NotReal(f"{node} at {value}")
             raised = value**whole if whole is not None else value**power
             if tangent is None:
@@ -504,6 +504,4 @@ def _make_true(fact: Fact, program: Program, tables: dict[str, Table]) -> None:
     for place, value in tables[key].items():
         rest = place[:axis] + place[axis + 1 :]
         sums[rest] = sums.get(rest, NUMBERS.zero) + value
-    tables[key] = {
-        place: value * goal / sums[place[:axis] + place[axis + 1 :]] for place, value in tables[key].items()
-    }
+    tables[key] = {place: value * goal / sums[place[:axis] + place[axis + 1 :]] for place, value in tables[key].items()}

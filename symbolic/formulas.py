@@ -69,9 +69,7 @@ def checked_latex(latex: object, what: str) -> str:
         NameRefused: it holds anything else, such as a command that reads files.
     """
     if not isinstance(latex, str) or len(latex) > LONGEST_LATEX or not _LATEX.match(latex):
-        shown = ascii(
-            latex if not isinstance(latex, str) or len(latex) <= LONGEST_LATEX else latex[:20] + "..."
-        )
+        shown = ascii(latex if not isinstance(latex, str) or len(latex) <= LONGEST_LATEX else latex[:20] + "...")
         raise NameRefused(
             f"{what}: latex {shown} must be one letter, a Greek letter such as \\sigma, or "
             f"\\operatorname{{name}}, "
@@ -103,14 +101,10 @@ def checked_formula(formula: object, symbols: Mapping[str, Symbol], what: str, a
     if isinstance(formula, bool) or not isinstance(formula, (int, float, Expr)):
         shown = ascii(formula)
         shown = shown if len(shown) <= 80 else shown[:77] + "..."
-        raise ArchitectureError(
-            f"{what}: {shown} is no SymPy expression but {type(formula).__name__}; {advice}"
-        )
+        raise ArchitectureError(f"{what}: {shown} is no SymPy expression but {type(formula).__name__}; {advice}")
     # Adding a number to 0 is SymPy's way to read it that never reads text.
     expression: Expr = Integer(0) + formula if isinstance(formula, (int, float)) else formula
-    same = {
-        s: symbols[s.name] for s in expression.free_symbols if isinstance(s, Symbol) and s.name in symbols
-    }
+    same = {s: symbols[s.name] for s in expression.free_symbols if isinstance(s, Symbol) and s.name in symbols}
     expression = expression.xreplace(same)
     stray = sorted({str(s) for s in expression.free_symbols if not _known(s, symbols)})
     if stray:
@@ -118,9 +112,7 @@ def checked_formula(formula: object, symbols: Mapping[str, Symbol], what: str, a
             f"{what}: it holds {', '.join(stray)}, which is neither {' nor '.join(symbols)}; {advice}"
         )
     if expression.has(nan, zoo, oo, -oo, I) or expression.is_commutative is not True:
-        raise ArchitectureError(
-            f"{what}: {expression} is not a real number for every real argument; {advice}"
-        )
+        raise ArchitectureError(f"{what}: {expression} is not a real number for every real argument; {advice}")
     return without_extrema(expression)
 
 
@@ -133,9 +125,7 @@ def _known(symbol: Expr, symbols: Mapping[str, Symbol]) -> bool:
     return symbol in symbols.values()
 
 
-def check_differentiable(
-    expression: Expr, filled: Mapping[Expr, Expr], by: Expr, what: str, advice: str
-) -> None:
+def check_differentiable(expression: Expr, filled: Mapping[Expr, Expr], by: Expr, what: str, advice: str) -> None:
     """Raise ArchitectureError unless SymPy can differentiate `expression` by `by`, and the result is not 0.
 
     filled: what is put in place of its symbols first, such as the element Z[j] for z.
@@ -160,9 +150,7 @@ def without_extrema(expression: Expr) -> Expr:
     expression = expression.replace(lambda node: isinstance(node, (Max, Min)), _as_branches)
     expression = expression.replace(
         lambda node: isinstance(node, Abs),
-        lambda node: Piecewise(
-            (node.args[0], node.args[0] > 0), (-node.args[0], node.args[0] < 0), (0, True)
-        ),
+        lambda node: Piecewise((node.args[0], node.args[0] > 0), (-node.args[0], node.args[0] < 0), (0, True)),
     )
     return _with_plain_conditions(piecewise_fold(expression))
 
@@ -200,14 +188,10 @@ def kinks(expression: Expr, variable: Symbol) -> tuple[Expr, ...]:
     return tuple(sorted(found, key=lambda root: (root.evalf(_DIGITS), default_sort_key(root))))
 
 
-def check_continuous(
-    expression: Expr, variable: Symbol, where: Iterable[Expr], what: str, advice: str
-) -> None:
+def check_continuous(expression: Expr, variable: Symbol, where: Iterable[Expr], what: str, advice: str) -> None:
     """Raise ArchitectureError if `expression` jumps at one of the points: a jump has no derivative."""
     for point in where:
-        left, here, right = (
-            expression.subs(variable, point + shift).evalf(_DIGITS) for shift in (-_NEAR, 0, _NEAR)
-        )
+        left, here, right = (expression.subs(variable, point + shift).evalf(_DIGITS) for shift in (-_NEAR, 0, _NEAR))
         if max(abs(left - here), abs(right - here)) > _JUMP:
             raise ArchitectureError(
                 f"{what}: {expression} jumps at {variable} = {point}, so it has no derivative there. {advice}"

@@ -136,16 +136,12 @@ class LatexPrinter(OrderedPrinter):
         """Factors with `sign` between them; a bracket that is too wide is itself cut at its signs."""
         pieces: list[str] = []
         for n, factor in enumerate(factors):
-            at_least = (
-                OPEN if n + 1 == len(factors) and self._level(factor) == OPEN else MULTIPLY + bool(sign)
-            )
+            at_least = OPEN if n + 1 == len(factors) and self._level(factor) == OPEN else MULTIPLY + bool(sign)
             text = self._bracketed(factor, at_least)
             parts = [text]
             if width(text) > limit and self._level(factor) < at_least:
                 inner = self._pieces(factor, limit)
-                parts = (
-                    [rf"\Bigl({inner[0]}", *inner[1:-1], rf"{inner[-1]}\Bigr)"] if len(inner) > 1 else parts
-                )
+                parts = [rf"\Bigl({inner[0]}", *inner[1:-1], rf"{inner[-1]}\Bigr)"] if len(inner) > 1 else parts
             join = "" if n == 0 else rf"{{}} {sign} " if sign else r"{} \cdot "
             pieces += [join + parts[0], *parts[1:]]
         return pieces
@@ -172,9 +168,7 @@ class LatexPrinter(OrderedPrinter):
     def _element(self, node: Expr) -> str:
         tensor = self.tensors.get(key_of(node) or "")
         if tensor is None:
-            raise UsageError(
-                f"{node} is no element of a tensor of this derivation; known: {', '.join(self.tensors)}"
-            )
+            raise UsageError(f"{node} is no element of a tensor of this derivation; known: {', '.join(self.tensors)}")
         above: list[str] = []
         below: list[str] = []
         for position, usual in zip(indices_of(node), tensor.indices, strict=True):
@@ -206,9 +200,7 @@ class LatexPrinter(OrderedPrinter):
 
     def _print_KroneckerDelta(self, node: KroneckerDelta) -> str:
         # SymPy sorts the two arguments, numbers first; the page writes the letter first.
-        texts = sorted(
-            (self._position(part) for part in node.args), key=lambda text: (not text.isalpha(), text)
-        )
+        texts = sorted((self._position(part) for part in node.args), key=lambda text: (not text.isalpha(), text))
         return f"[{texts[0]} = {texts[1]}]"
 
     # ------------------------------------------------------------------ sums over an axis
@@ -216,18 +208,14 @@ class LatexPrinter(OrderedPrinter):
     @contextmanager
     def _under(self, node: Basic) -> Iterator[tuple[str, Basic]]:
         """The sum signs of a sum and its body, to be printed in the scope of the sum."""
-        limits = (
-            [node.args[:2]] if isinstance(node, SumOverExamples) else [(a, c + 1) for a, _, c in node.limits]
-        )
+        limits = [node.args[:2]] if isinstance(node, SumOverExamples) else [(a, c + 1) for a, _, c in node.limits]
         body = node.args[2] if isinstance(node, SumOverExamples) else node.function
         before = self._marking
         self._marking = before or any(letter == self.example for letter, _ in limits)
         signs = []
         for letter, extent in reversed(limits):
             first = self.notation.first
-            signs.append(
-                rf"\sum_{{{self.notation.index(letter)}={first}}}^{{{self._text(extent - 1 + first)}}}"
-            )
+            signs.append(rf"\sum_{{{self.notation.index(letter)}={first}}}^{{{self._text(extent - 1 + first)}}}")
         try:
             yield " ".join(signs), body
         finally:
@@ -264,9 +252,7 @@ class LatexPrinter(OrderedPrinter):
         rows = []
         for value, condition in node.args:
             case = (
-                rf"\text{{if }} {self._text(condition)}"
-                if isinstance(condition, Relational)
-                else r"\text{otherwise}"
+                rf"\text{{if }} {self._text(condition)}" if isinstance(condition, Relational) else r"\text{otherwise}"
             )
             rows.append(f"{self._text(value)} & {case}")
         return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
@@ -312,9 +298,7 @@ class LatexPrinter(OrderedPrinter):
         return self._tensor(tensor)
 
     def _example_marks(self) -> tuple[str, ...]:
-        return (
-            (self.notation.example_mark(self.example),) if self._marking and self.example is not None else ()
-        )
+        return (self.notation.example_mark(self.example),) if self._marking and self.example is not None else ()
 
     def _print_Scalar(self, node: Scalar) -> str:
         return self._text(node.args[0])

@@ -46,9 +46,7 @@ def checked_size(extent: object, what: str) -> int | Symbol:
             "such as 128 or 'n_1'"
         )
     if number < 1:
-        raise ArchitectureError(
-            f"{what} must be at least 1, not {number}; a layer without units computes nothing"
-        )
+        raise ArchitectureError(f"{what} must be at least 1, not {number}; a layer without units computes nothing")
     return number
 
 
@@ -58,9 +56,7 @@ def checked_size_name(name: str, what: str) -> str:
     if _INDEX_LETTERS.match(name):
         raise NameRefused(f"{what} {name!r} is a letter that indices use; call the size n_1, d or such")
     if _TENSOR_KEYS.match(name):
-        raise NameRefused(
-            f"{what} {name!r} is the name of a tensor of the network; call the size n_1, d or such"
-        )
+        raise NameRefused(f"{what} {name!r} is the name of a tensor of the network; call the size n_1, d or such")
     return name
 
 
@@ -135,9 +131,7 @@ class Dense:
         weights, bias = self.parameters(number, inputs, outputs)
         preactivation = Tensor("z", "preactivation", number, (*extents, outputs), where)
         activation = Tensor("a", "activation", number, (*extents, outputs), where)
-        weighted = Sum(
-            weights[UNIT, PREVIOUS_UNIT] * previous[(*letters, PREVIOUS_UNIT)], over(PREVIOUS_UNIT, inputs)
-        )
+        weighted = Sum(weights[UNIT, PREVIOUS_UNIT] * previous[(*letters, PREVIOUS_UNIT)], over(PREVIOUS_UNIT, inputs))
         # The bare z is no function application: the page writes a = z.
         bare = self.activation.expression == z
         function = None if bare else FunctionName(self.activation.name, self.activation.latex)

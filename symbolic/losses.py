@@ -127,9 +127,7 @@ def find_loss(wanted: object) -> Loss:
                 f"unknown loss {shown}; {nearest(wanted[:40], LOSSES)}; c(y,h) stands for an undefined cost c"
             )
     if not isinstance(wanted, Loss):
-        raise ArchitectureError(
-            f"loss must be a name, 'c(y,h)' or a Loss, not {wanted!r}; {nearest('', LOSSES)}"
-        )
+        raise ArchitectureError(f"loss must be a name, 'c(y,h)' or a Loss, not {wanted!r}; {nearest('', LOSSES)}")
     if wanted.name in LOSSES and wanted != LOSSES[wanted.name]:
         raise ArchitectureError(
             f"loss {wanted.name} is already {LOSSES[wanted.name].expression}; "

@@ -253,9 +253,7 @@ class _Writer:
         self.tensors = tensors
         self.example = example
 
-    def write(
-        self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
-    ) -> Basic:
+    def write(self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
         """The array with entries `expression`, one axis for each of `axes`: (), (row,) or (row, column)."""
         if isinstance(expression, Add):
             return plus([self.write(term, axes, extents) for term in expression.args])
@@ -273,9 +271,7 @@ class _Writer:
                 return Identity(self._size(expression, axes, extents))
             raise NoMatrixForm(f"matrix notation has no {expression} with the axes {axes}")
         if isinstance(expression, FunctionDerivative):
-            return FunctionSlope(
-                self.write(expression.of, axes, extents), self.write(expression.by, axes, extents)
-            )
+            return FunctionSlope(self.write(expression.of, axes, extents), self.write(expression.by, axes, extents))
         if isinstance(expression, (TotalDerivative, PartialDerivative)):
             return self._derivative(expression, axes)
         if not self._varies(expression, extents):
@@ -303,18 +299,14 @@ class _Writer:
         )
 
     def _is_letter(self, node: Symbol, extents: Mapping[Symbol, Expr | None]) -> bool:
-        return (
-            node in extents or node == self.example or node.name in self.tensors or key_of(node) is not None
-        )
+        return node in extents or node == self.example or node.name in self.tensors or key_of(node) is not None
 
     def _size(self, expression: Expr, letters: Iterable[Expr], extents: Mapping[Symbol, Expr | None]) -> Expr:
         for letter in letters:
             extent = extents.get(letter)
             if extent is not None:
                 return extent
-        raise NoMatrixForm(
-            f"the size of the axis of {', '.join(map(str, letters))} is not known in {expression}"
-        )
+        raise NoMatrixForm(f"the size of the axis of {', '.join(map(str, letters))} is not known in {expression}")
 
     def _spread(
         self,
@@ -372,9 +364,7 @@ class _Writer:
                 return Transpose(jacobian)
         raise NoMatrixForm(f"matrix notation has no array of the derivatives {expression}")
 
-    def _entrywise(
-        self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
-    ) -> Basic:
+    def _entrywise(self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
         slots: dict[Symbol, Basic] = {}
 
         def slot(part: Basic) -> Basic:
@@ -403,17 +393,13 @@ class _Writer:
             body = expression.func(*(slot(part) for part in expression.args))
         return Elementwise(Lambda(tuple(slots), body), *slots.values())
 
-    def _product(
-        self, factors: list[Expr], axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
-    ) -> Basic:
+    def _product(self, factors: list[Expr], axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
         if len(axes) == 2:
             bracket = next((f for f in factors if isinstance(f, Add) and _joins(f, axes)), None)
             if bracket is not None:
                 rest = Mul(*(f for f in factors if f is not bracket))
                 return plus([self.write(rest * term, axes, extents) for term in bracket.args])
-            delta = next(
-                (f for f in factors if isinstance(f, KroneckerDelta) and set(f.args) == set(axes)), None
-            )
+            delta = next((f for f in factors if isinstance(f, KroneckerDelta) and set(f.args) == set(axes)), None)
             if delta is not None:
                 row, column = axes
                 rest = Mul(*(f for f in factors if f is not delta)).xreplace({column: row})
@@ -465,9 +451,7 @@ class _Writer:
             return self._product([*outer, rest], axes, extents)
         return self._contraction(_squares_apart(factors), letter, axes, inside)
 
-    def _nested(
-        self, expression: Sum, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]
-    ) -> Basic:
+    def _nested(self, expression: Sum, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
         """Several sums: one inside the other, in the first order that matrices can say."""
         refusal: NoMatrixForm | None = None
         for first, *others in permutations(reversed(expression.limits)):
@@ -524,9 +508,7 @@ class _Writer:
             return product(matrix, column)
         row, last = axes
         if axes in groups:
-            raise NoMatrixForm(
-                f"{Mul(*groups[axes])} has three axes ({row}, {letter}, {last}), and matrices have two"
-            )
+            raise NoMatrixForm(f"{Mul(*groups[axes])} has three axes ({row}, {letter}, {last}), and matrices have two")
         parts = [self.write(Mul(*groups[(row,)]), (row, letter), extents)]
         if columns:
             parts.append(Diagonal(hadamard(columns)))

@@ -92,35 +92,27 @@ class Network:
     def widths(self) -> tuple[Symbol, ...]:
         """The size symbols of the input and of each layer: n_0, n_1, ..., or those given."""
         given = (self.inputs, *(layer.units for layer in self.layers))
-        return tuple(
-            units if isinstance(units, Symbol) else size(f"n_{place}") for place, units in enumerate(given)
-        )
+        return tuple(units if isinstance(units, Symbol) else size(f"n_{place}") for place, units in enumerate(given))
 
     @property
     def sizes(self) -> dict[Symbol, int]:
         """The numbers of the size symbols that are known."""
         given = (self.inputs, *(layer.units for layer in self.layers))
         return {
-            symbol: units
-            for symbol, units in zip(self.widths, given, strict=True)
-            if not isinstance(units, Symbol)
+            symbol: units for symbol, units in zip(self.widths, given, strict=True) if not isinstance(units, Symbol)
         }
 
     @property
     def parameters(self) -> dict[str, tuple[int | Expr, ...]]:
         """Shape of each parameter by its key, numbers where known: {"W1": (128, 784), "b1": (128,)}."""
         known = self.sizes
-        return {
-            t.key: tuple(known.get(extent, extent) for extent in t.shape) for t in self._parameter_tensors()
-        }
+        return {t.key: tuple(known.get(extent, extent) for extent in t.shape) for t in self._parameter_tensors()}
 
     @property
     def parameter_count(self) -> int | Expr:
         """How many numbers the parameters are: an int, or an expression in the sizes that stay open."""
         counts: list[int | Expr] = [prod(shape) for shape in self.parameters.values()]
-        open_counts = [
-            count for count in counts if isinstance(count, Expr) and not isinstance(count, Integer)
-        ]
+        open_counts = [count for count in counts if isinstance(count, Expr) and not isinstance(count, Integer)]
         known = sum(int(count) for count in counts if isinstance(count, (int, Integer)))
         return Add(known, *open_counts) if open_counts else known
 
@@ -143,9 +135,7 @@ class Network:
         equations.append(Equation(loss, letters, Sum(self.loss.apply(target[where], previous[where]), units)))
         if count is not None:
             total = Sum(loss[letters], over(EXAMPLE, count))
-            equations.append(
-                Equation(Tensor("J", "cost"), (), total / count if self.reduction == "mean" else total)
-            )
+            equations.append(Equation(Tensor("J", "cost"), (), total / count if self.reduction == "mean" else total))
         facts = (
             (Fact(Sum(target[where], units), Integer(1), "the entries of y sum to 1"),)
             if self.loss.target_sums_to_one
@@ -156,6 +146,7 @@ class Network:
             equations=tuple(equations),
             facts=facts,
             sizes=self.sizes,
+            intervals={} if self.loss.target_interval is None else {target.key: self.loss.target_interval},
             example=None if count is None else EXAMPLE,
             sense=self.loss.sense,
             title=str(self),
@@ -180,15 +171,11 @@ class Network:
                     "size another name"
                 )
         if self.examples in symbols:
-            raise NameRefused(
-                f"size {self.examples!r} is the number of examples; give one of them another name"
-            )
+            raise NameRefused(f"size {self.examples!r} is the number of examples; give one of them another name")
         functions = [layer.activation for layer in self.layers] + [self.loss]
         for function in functions:
             if function.name in symbols or function.name == self.examples:
-                raise NameRefused(
-                    f"{function.name!r} is a size and a function; give one of them another name"
-                )
+                raise NameRefused(f"{function.name!r} is a size and a function; give one of them another name")
 
     def _check_memory(self) -> None:
         known = self.sizes
@@ -214,8 +201,7 @@ class Network:
             )
         if last.sums_to_one is False and self.loss.output_distribution == "required":
             raise ArchitectureError(
-                f"{where}: the loss needs outputs that sum to 1 over the classes, and these do not; "
-                f"{self._way_out()}"
+                f"{where}: the loss needs outputs that sum to 1 over the classes, and these do not; {self._way_out()}"
             )
         if last.sums_to_one and self.loss.output_distribution == "refused":
             raise ArchitectureError(
@@ -250,9 +236,7 @@ class Network:
         last = self.layers[-1].activation
         activations = ", ".join(a.name for a in ACTIVATIONS.values() if _fits(a, self.loss))
         losses = ", ".join(loss.name for loss in LOSSES.values() if _fits(last, loss))
-        return f"with {self.loss.name} use {activations}" + (
-            f", or with {last.name} use {losses}" if losses else ""
-        )
+        return f"with {self.loss.name} use {activations}" + (f", or with {last.name} use {losses}" if losses else "")
 
 
 def _fits(activation: Activation, loss: Loss) -> bool:
@@ -280,9 +264,7 @@ def _checked_layers(layers: Any) -> tuple[Layer, ...]:
         )
     row = tuple(layers)
     if not row:
-        raise ArchitectureError(
-            "layers is empty; a network needs at least one layer, such as Dense(10, 'softmax')"
-        )
+        raise ArchitectureError("layers is empty; a network needs at least one layer, such as Dense(10, 'softmax')")
     places: dict[int, int] = {}
     for number, layer in enumerate(row, start=1):
         if isinstance(layer, type) or not all(
@@ -307,9 +289,7 @@ def _checked_examples(examples: object) -> str | None:
         return None
     name = examples.name if isinstance(examples, Symbol) else examples
     if not isinstance(name, str):
-        raise UsageError(
-            f"examples must be the name of the number of examples, such as 'N', or None, not {examples!r}"
-        )
+        raise UsageError(f"examples must be the name of the number of examples, such as 'N', or None, not {examples!r}")
     # N is reserved for every other use because it is the number of examples.
     return name if name == "N" else checked_size_name(name, "examples")
 
@@ -317,10 +297,6 @@ def _checked_examples(examples: object) -> str | None:
 def _warn(message: str) -> None:
     """Warn at the line of whoever made the network, however many of our own calls lie between."""
     frame, level = inspect.currentframe(), 1
-    while (
-        frame is not None
-        and frame.f_back is not None
-        and str(frame.f_globals.get("__name__", "")).startswith(_OURS)
-    ):
+    while frame is not None and frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(_OURS):
         frame, level = frame.f_back, level + 1
     warnings.warn(message, DeltaformWarning, stacklevel=level)

@@ -150,16 +150,12 @@ class OrderedPrinter(Printer):
             return POWER if norm(node) is not None else MULTIPLY
         if isinstance(node, Hadamard):
             quotient = any(self._reciprocal(part) is not None for part in node.args)
-            return (
-                FRACTION if quotient and not any(self._comes_first(part) for part in node.args) else ENTRYWISE
-            )
+            return FRACTION if quotient and not any(self._comes_first(part) for part in node.args) else ENTRYWISE
         if isinstance(node, (TotalDerivative, PartialDerivative, Jacobian)):
             return FRACTION
         if isinstance(node, (Gradient, PartialGradient)):
             return FRACTION
-        if isinstance(node, (exp, Transpose)) or (
-            isinstance(node, Function) and not isinstance(node, KroneckerDelta)
-        ):
+        if isinstance(node, (exp, Transpose)) or (isinstance(node, Function) and not isinstance(node, KroneckerDelta)):
             return POWER
         return ATOM
 
@@ -313,11 +309,7 @@ class OrderedPrinter(Printer):
         """What stands below the line if `part` is 1 over something."""
         if isinstance(part, Pow) and is_reciprocal(part):
             return Pow(part.base, -part.exp)
-        if (
-            isinstance(part, Elementwise)
-            and isinstance(part.function.expr, Pow)
-            and is_reciprocal(part.function.expr)
-        ):
+        if isinstance(part, Elementwise) and isinstance(part.function.expr, Pow) and is_reciprocal(part.function.expr):
             power = part.function.expr
             if power.base == part.function.variables[0]:
                 if power.exp == -1:
@@ -435,9 +427,6 @@ class OrderedPrinter(Printer):
 
     def _call(self, node: Expr, bare: bool) -> str:
         kind = type(node).__name__
-        name = (
-            FUNCTIONS.get(kind)
-            or rf"\operatorname{{{''.join(c for c in kind if c.isalnum() and c.isascii())}}}"
-        )
+        name = FUNCTIONS.get(kind) or rf"\operatorname{{{''.join(c for c in kind if c.isalnum() and c.isascii())}}}"
         inside = ", ".join(self._text(part) for part in node.args)
         return f"{name} {inside}" if bare else name + brackets(inside)

@@ -46,9 +46,7 @@ def decimal(node: Number) -> str | None:
 
 def is_constant(node: Expr) -> bool:
     """A number, or made of numbers and sizes."""
-    return not node.has(*VARYING) and all(
-        symbol.is_positive and symbol.is_integer for symbol in node.free_symbols
-    )
+    return not node.has(*VARYING) and all(symbol.is_positive and symbol.is_integer for symbol in node.free_symbols)
 
 
 def is_reciprocal(node: Pow) -> bool:
@@ -94,12 +92,7 @@ def rational_split(constants: list[Expr]) -> tuple[list[Expr], list[Expr], bool]
     negative = bool(number.is_negative)
     number = abs(number)
     for part in list(above):
-        if (
-            isinstance(part, Pow)
-            and part.exp == Rational(1, 2)
-            and part.base.is_Integer
-            and number.q % part.base == 0
-        ):
+        if isinstance(part, Pow) and part.exp == Rational(1, 2) and part.base.is_Integer and number.q % part.base == 0:
             above.remove(part)
             below.append(part)
             number *= part.base
@@ -117,12 +110,10 @@ def rational_split(constants: list[Expr]) -> tuple[list[Expr], list[Expr], bool]
 def one_root(above: list[Expr], below: list[Expr]) -> tuple[list[Expr], list[Expr]]:
     """sqrt(2) sqrt(pi) under one root sign, and sqrt(2)/sqrt(pi) as the root of a fraction."""
     roots = [
-        [part.base for part in side if isinstance(part, Pow) and part.exp == Rational(1, 2)]
-        for side in (above, below)
+        [part.base for part in side if isinstance(part, Pow) and part.exp == Rational(1, 2)] for side in (above, below)
     ]
     rest = [
-        [part for part in side if not (isinstance(part, Pow) and part.exp == Rational(1, 2))]
-        for side in (above, below)
+        [part for part in side if not (isinstance(part, Pow) and part.exp == Rational(1, 2))] for side in (above, below)
     ]
     top, bottom = (Mul(*side) for side in roots)
     if roots[0] and roots[1]:
@@ -153,8 +144,4 @@ def maximum(node: Piecewise) -> Basic | None:
 def norm(node: Product) -> Basic | None:
     """u if the product is u^T u."""
     left, right = (node.args[0], node.args[-1]) if len(node.args) == 2 else (None, None)
-    return (
-        right
-        if isinstance(left, Transpose) and left.args[0] == right and not isinstance(right, Ones)
-        else None
-    )
+    return right if isinstance(left, Transpose) and left.args[0] == right and not isinstance(right, Ones) else None

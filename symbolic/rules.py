@@ -23,10 +23,15 @@ class Rule:
     law: str
 
 
-CHAIN = Rule("chain rule", "dL/dv = sum over every u computed from v, and every element i of u, of dL/du_i * partial u_i/partial v")
+CHAIN = Rule(
+    "chain rule",
+    "dL/dv = sum over every u computed from v, and every element i of u, of dL/du_i * partial u_i/partial v",
+)
 SUBSTITUTE = Rule("substitute", "a quantity derived above is replaced by its form")
 NAME = Rule("name", "a quantity derived above is called by its name")
-FUNCTION = Rule("elementwise function", "a_i = f(z_i) gives partial a_i/partial z_j = [i = j] f'(z_j): the Jacobian is diagonal")
+FUNCTION = Rule(
+    "elementwise function", "a_i = f(z_i) gives partial a_i/partial z_j = [i = j] f'(z_j): the Jacobian is diagonal"
+)
 DIFFERENTIATE = Rule("differentiate", "the defining equation is differentiated")
 CONTRACT = Rule("contract", "sum over s of [s = t] f_s is f_t; factors free of s move out of the sum")
 REUSE_OUTPUT = Rule("reuse the output", "a = g(z) is solved for the transcendental part and put into g'(z)")

@@ -25,7 +25,9 @@ ROLES = (
 )  # fmt: skip
 LONGEST_NAME = 40
 # Names that Python, NumPy or SymPy give a meaning to: a tensor of that name would shadow it in code or on the page.
-RESERVED = frozenset({"np", "exp", "log", "tanh", "erf", "sqrt", "pi", "I", "E", "S", "N", "O", "Q", "oo", "nan", "params"})
+RESERVED = frozenset(
+    {"np", "exp", "log", "tanh", "erf", "sqrt", "pi", "I", "E", "S", "N", "O", "Q", "oo", "nan", "params"}
+)
 IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 
 
@@ -176,7 +178,9 @@ class Equation:
         if isinstance(self.rhs, int):
             object.__setattr__(self, "rhs", Integer(self.rhs))
         if not isinstance(self.rhs, Expr):
-            raise ProgramError(f"equation for {self.tensor.key}: the right side must be a SymPy expression, not {self.rhs!r}")
+            raise ProgramError(
+                f"equation for {self.tensor.key}: the right side must be a SymPy expression, not {self.rhs!r}"
+            )
         if len(self.indices) != len(self.tensor.shape):
             raise ProgramError(
                 f"equation for {self.tensor.key}: {len(self.tensor.shape)} axes, but {len(self.indices)} indices"
@@ -256,7 +260,7 @@ class Program:
 
 
 def check_program(program: Program) -> None:
-    """Raise ProgramError unless each tensor is declared or defined once, earlier than it is used, and fits its indices."""
+    """Raise ProgramError unless each tensor is defined once, before it is used, and fits its indices."""
     known: dict[str, Tensor] = {}
     for leaf in program.leaves:
         if leaf.key in known:
@@ -274,7 +278,9 @@ def check_program(program: Program) -> None:
         raise ProgramError(f"objective {program.objective!r} is no tensor of the program; there are {', '.join(known)}")
     if objective.shape:
         shape = ", ".join(str(n) for n in objective.shape)
-        raise ProgramError(f"objective {objective.key} has shape ({shape}); sum it to a scalar before it is differentiated")
+        raise ProgramError(
+            f"objective {objective.key} has shape ({shape}); sum it to a scalar before it is differentiated"
+        )
     if program.sense not in ("minimise", "maximise"):
         raise ProgramError(f"sense must be 'minimise' or 'maximise', not {program.sense!r}")
 
@@ -288,7 +294,9 @@ def _check_expression(expression: Expr, ranges: dict[Expr, Expr], known: Mapping
                 if letter in inside:
                     raise ProgramError(f"{where}: index {letter} is bound twice in {node}")
                 if low != 0:
-                    raise ProgramError(f"{where}: a sum must start at 0 and run over a whole axis, as in over({letter}, n)")
+                    raise ProgramError(
+                        f"{where}: a sum must start at 0 and run over a whole axis, as in over({letter}, n)"
+                    )
                 inside = {**inside, letter: high + 1}
             stack.append((node.function, inside))
             continue
@@ -296,16 +304,21 @@ def _check_expression(expression: Expr, ranges: dict[Expr, Expr], known: Mapping
         if key is not None:
             tensor = known.get(key)
             if tensor is None:
-                raise ProgramError(f"{where}: {key} is used, but it is neither a leaf nor defined by an earlier equation")
+                raise ProgramError(
+                    f"{where}: {key} is used, but it is neither a leaf nor defined by an earlier equation"
+                )
             positions = indices_of(node)
             if len(positions) != len(tensor.shape):
-                raise ProgramError(f"{where}: {node} has {len(positions)} indices, but {key} has {len(tensor.shape)} axes")
+                raise ProgramError(
+                    f"{where}: {node} has {len(positions)} indices, but {key} has {len(tensor.shape)} axes"
+                )
             for letter, extent in zip(positions, tensor.shape, strict=True):
                 if isinstance(letter, Symbol) and letter not in inside:
                     raise ProgramError(f"{where}: index {letter} of {node} is neither on the left side nor summed over")
                 if letter in inside and inside[letter] != extent:
                     raise ProgramError(
-                        f"{where}: index {letter} of {node} runs over {inside[letter]} elements, but that axis has {extent}"
+                        f"{where}: index {letter} of {node} runs over {inside[letter]} elements, "
+                        f"but that axis has {extent}"
                     )
             continue
         stack.extend((argument, inside) for argument in node.args if isinstance(argument, Expr) or argument.args)
@@ -324,7 +337,9 @@ def per_example_loss(program: Program) -> Tensor:
         if equation.tensor.key == program.objective:
             continue
         for element in elements(equation.rhs):
-            places = [at for at, letter in enumerate(tensors[key_of(element) or ""].indices) if letter == program.example]
+            places = [
+                at for at, letter in enumerate(tensors[key_of(element) or ""].indices) if letter == program.example
+            ]
             if any(indices_of(element)[at] != program.example for at in places) or (
                 places and program.example not in equation.indices
             ):
@@ -335,5 +350,7 @@ def per_example_loss(program: Program) -> Tensor:
     last = program.definitions[program.objective]
     inputs = list(dict.fromkeys(key_of(element) or "" for element in elements(last.rhs)))
     if len(inputs) != 1 or tensors[inputs[0]].indices != (program.example,):
-        raise ProgramError(f"objective {program.objective} must be a sum or mean over the examples of one loss an example")
+        raise ProgramError(
+            f"objective {program.objective} must be a sum or mean over the examples of one loss an example"
+        )
     return tensors[inputs[0]]

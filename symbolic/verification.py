@@ -80,7 +80,7 @@ class Report:
         kink = f" and {self.kink_points} on the kink" if self.kink_points else ""
         verdict = "all true" if self.ok else f"{len(self.failures)} FALSE"
         lines.append(
-            f"{len(self.rows)} equalities at {self.points} random points{kink}, {NUMBERS.dps} digits, {self.sizes}: {verdict}"
+            f"{len(self.rows)} equalities at {self.points} random points{kink}, {DIGITS} digits, {self.sizes}: {verdict}"
         )
         return "\n".join(lines)
 
@@ -156,7 +156,9 @@ def _draw(derivation: Derivation, sizes: dict[Symbol, int], seed: int) -> Point:
     """A random point at which everything is real and no condition is about to change its mind."""
     reason = ""
     for attempt in range(MOST_DRAWS):
-        leaves = random_leaves(derivation.program, sizes, seed * MOST_DRAWS + attempt, positive=attempt >= MOST_DRAWS // 2)
+        leaves = random_leaves(
+            derivation.program, sizes, seed * MOST_DRAWS + attempt, positive=attempt >= MOST_DRAWS // 2
+        )
         try:
             point = _point(derivation, sizes, leaves, seed)
         except NotReal as error:
@@ -221,9 +223,7 @@ def _claimed_start(derivation: Derivation, result: Result) -> Expr:
     return TotalDerivative(program.tensors[of].element, tensor.element)
 
 
-def _step_rows(
-    derivation: Derivation, result: Result, step: Step, number: str, points: list[_Draw]
-) -> Iterable[Row]:
+def _step_rows(derivation: Derivation, result: Result, step: Step, number: str, points: list[_Draw]) -> Iterable[Row]:
     for part, substep in enumerate(step.substeps, 1):
         yield from _step_rows(derivation, result, substep, f"{number}.{part}", points)
     yield _row(derivation, result, step, number, points)
@@ -332,7 +332,9 @@ def free_ranges(step: Step, result: Result, derivation: Derivation) -> Ranges:
                 if known is None and isinstance(letter, Symbol):
                     ranges[letter] = extent
                 elif known is not None and known != extent:
-                    raise DerivationError(f"index {letter} runs over {known} elements, but an axis of {tensor.key} has {extent}")
+                    raise DerivationError(
+                        f"index {letter} runs over {known} elements, but an axis of {tensor.key} has {extent}"
+                    )
             continue
         stack.extend((argument, bound) for argument in node.args)
     for first, second in deltas:

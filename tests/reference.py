@@ -91,11 +91,11 @@ def elementwise_gradient(network, params, X, Y):
     a = [sympy.Float(float(entry), 30) for entry in X[0]]
     for number, layer in enumerate(network.layers, 1):
         weight, bias = symbols[f"W{number}"], symbols[f"b{number}"]
-        pre = [
-            sum(w * entry for w, entry in zip(row, a, strict=True)) + b for row, b in zip(weight, bias, strict=True)
-        ]
+        pre = [sum(w * entry for w, entry in zip(row, a, strict=True)) + b for row, b in zip(weight, bias, strict=True)]
         a = [_unit(layer.activation, pre, unit) for unit in range(len(pre))]
-    loss = sum(network.loss.expression.xreplace({h: out, y: sympy.Float(float(t), 30)}) for out, t in zip(a, Y[0], strict=True))
+    loss = sum(
+        network.loss.expression.xreplace({h: out, y: sympy.Float(float(t), 30)}) for out, t in zip(a, Y[0], strict=True)
+    )
     names = [name for array in symbols.values() for name in array.flat]
     values = [float(value) for key in symbols for value in params[key].flat]
     slopes = sympy.lambdify(names, [sympy.diff(loss, name) for name in names], modules="mpmath", cse=True)(*values)
@@ -125,5 +125,3 @@ def worst_difference(found, expected):
     return max(
         float(np.abs(found[key] - expected[key]).max() / max(np.abs(expected[key]).max(), 1e-3)) for key in expected
     )
-
-

@@ -60,11 +60,7 @@ def test_examples_of_the_help_run(folder, capsys):
 def test_derive_prints_the_page(capsys):
     assert main(["derive", NETWORK, "--form", "component", "--detail", "result"]) == 0
     first = capsys.readouterr()
-    assert (
-        first.out.startswith("\\documentclass")
-        and first.out.endswith("\\end{document}\n")
-        and first.err == ""
-    )
+    assert first.out.startswith("\\documentclass") and first.out.endswith("\\end{document}\n") and first.err == ""
     pages = {first.out}
     for options in (["--form", "matrix"], ["--detail", "rule"], ["--examples", "one"], ["--examples", "sum"]):
         assert main(["derive", NETWORK, *options]) == 0
@@ -134,10 +130,7 @@ def test_verify_says_yes(capsys):
 def test_verify_checks_the_steps_where_there_is_no_code(capsys):
     assert main(["verify", "n_0 -> n_1 g(z) -> n_2; half_squared_error"]) == 0
     seen = capsys.readouterr()
-    assert (
-        "all true" in seen.out
-        and "deltaform: the generated code is not checked, for there is none" in seen.err
-    )
+    assert "all true" in seen.out and "deltaform: the generated code is not checked, for there is none" in seen.err
 
 
 def test_verify_says_no_to_a_wrong_step(capsys, monkeypatch):
@@ -175,9 +168,7 @@ def test_a_warning_is_one_line(capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        pytest.param(
-            [], "the following arguments are required: COMMAND; see deltaform --help", id="no-command"
-        ),
+        pytest.param([], "the following arguments are required: COMMAND; see deltaform --help", id="no-command"),
         pytest.param(["drive"], "invalid choice: 'drive'", id="command"),
         pytest.param(["derive", "3 -> ; x"], r"\^", id="31-caret"),
         pytest.param(["derive", "3 -> 2 rellu; half_squared_error"], "did you mean relu", id="18"),
@@ -186,18 +177,12 @@ def test_a_warning_is_one_line(capsys):
         pytest.param(["derive", "3 -> 0; half_squared_error"], "deltaform: ", id="13"),
         pytest.param(["derive", "1000000000 -> 1000; half_squared_error"], "GB", id="15"),
         pytest.param(["generate", "3 -> 2 g(z); half_squared_error"], "g", id="no-code"),
-        pytest.param(
-            ["derive", NETWORK, "-o", "missing/page.tex"], "missing does not exist; create it", id="56"
-        ),
-        pytest.param(
-            ["derive", NETWORK, "-o", "there.tex"], "there.tex exists already; give --force", id="57-tex"
-        ),
+        pytest.param(["derive", NETWORK, "-o", "missing/page.tex"], "missing does not exist; create it", id="56"),
+        pytest.param(["derive", NETWORK, "-o", "there.tex"], "there.tex exists already; give --force", id="57-tex"),
         pytest.param(["generate", NETWORK, "-o", "there.py"], "there.py exists already", id="57-py"),
         pytest.param(["derive", NETWORK, "-o", "."], "is a folder; name a file in it", id="58"),
         pytest.param(["generate", NETWORK, "-o", "1st-try.py"], "'1st-try' cannot be imported", id="59"),
-        pytest.param(
-            ["derive", NETWORK, "-o", "page.doc"], r"unknown suffix '\.doc'; it must be \.tex", id="61"
-        ),
+        pytest.param(["derive", NETWORK, "-o", "page.doc"], r"unknown suffix '\.doc'; it must be \.tex", id="61"),
         pytest.param(["derive", NETWORK, "-o", "x" * 300 + ".tex"], "File name too long", id="name-too-long"),
     ],
 )
@@ -216,9 +201,7 @@ def test_wrong_use(folder, capsys, arguments, message):
     [
         pytest.param(["--learning-rate", "0"], "learning rate must be a number above 0", id="48-zero"),
         pytest.param(["--learning-rate", "nan"], "learning rate must be a number above 0", id="48-nan"),
-        pytest.param(
-            ["--learning-rate", "fast"], "--learning-rate: must be a number, not 'fast'", id="48-string"
-        ),
+        pytest.param(["--learning-rate", "fast"], "--learning-rate: must be a number, not 'fast'", id="48-string"),
         pytest.param(["--batch-size", "0"], "batch size must be a whole number from 1", id="49-zero"),
         pytest.param(["--batch-size", "33"], "batch size is 33, but there are 32 examples", id="49-large"),
         pytest.param(["--epochs", "0"], "epochs must be a whole number from 1", id="50"),
@@ -301,10 +284,7 @@ def test_help_does_not_wait_for_sympy(folder):
         "sys.exit(any(name in sys.modules for name in ('sympy', 'numpy')))"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    assert (
-        subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL).returncode
-        == 0
-    )
+    assert subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL).returncode == 0
     assert time.perf_counter() - started < 5
 
 

@@ -49,10 +49,7 @@ def test_one_column_of_targets_may_be_flat():
 def test_accuracy_of_classes_and_of_yes_or_no():
     outputs = np.array([[0.7, 0.2, 0.1], [0.1, 0.5, 0.4]])
     assert Targets.of(CLASSES).accuracy(outputs, np.array([[1, 0, 0], [0, 0, 1]])) == 0.5
-    assert (
-        Targets.of(YES_NO).accuracy(np.array([[0.9], [0.2], [0.6], [0.1]]), np.array([[1], [1], [0], [0]]))
-        == 0.5
-    )
+    assert Targets.of(YES_NO).accuracy(np.array([[0.9], [0.2], [0.6], [0.1]]), np.array([[1], [1], [0], [0]])) == 0.5
 
 
 def rows(*first):
@@ -69,9 +66,7 @@ def rows(*first):
             r"X has shape \(2,\), but it must have two axes.*reshape\(1, -1\)",
             id="32-one",
         ),
-        pytest.param(
-            CLASSES, X[None], LABELS, r"X has shape \(1, 4, 2\).*reshape\(len\(X\), -1\)", id="32-three"
-        ),
+        pytest.param(CLASSES, X[None], LABELS, r"X has shape \(1, 4, 2\).*reshape\(len\(X\), -1\)", id="32-three"),
         pytest.param(
             CLASSES,
             np.ones((4, 5)),
@@ -105,9 +100,7 @@ def rows(*first):
             r"row 0 of Y sums to 1.1, .* distribution and sums to 1",
             id="38",
         ),
-        pytest.param(
-            CLASSES, X, rows([1.5, -0.5, 0.0]), r"Y\[0, 0\] is 1.5, .* lie between 0 and 1", id="38-range"
-        ),
+        pytest.param(CLASSES, X, rows([1.5, -0.5, 0.0]), r"Y\[0, 0\] is 1.5, .* lie between 0 and 1", id="38-range"),
         pytest.param(
             CLASSES,
             X,
@@ -132,27 +125,15 @@ def rows(*first):
         pytest.param(
             YES_NO, X, 2.0 * (LABELS > 0) - 1, r"Y\[0, 0\] is -1, .* between 0 and 1.*Y == 1\)", id="40-minus"
         ),
-        pytest.param(
-            YES_NO, X, 1 + (LABELS > 0), r"Y\[1, 0\] is 2, .* between 0 and 1.*Y == 2\)", id="40-one-two"
-        ),
-        pytest.param(
-            CLASSES, X.astype(object), LABELS, "X has dtype object, but numbers are needed", id="41-object"
-        ),
+        pytest.param(YES_NO, X, 1 + (LABELS > 0), r"Y\[1, 0\] is 2, .* between 0 and 1.*Y == 2\)", id="40-one-two"),
+        pytest.param(CLASSES, X.astype(object), LABELS, "X has dtype object, but numbers are needed", id="41-object"),
         pytest.param(CLASSES, X.astype(str), LABELS, r"X has dtype <U32, .*astype\(float\)", id="41-string"),
-        pytest.param(
-            CLASSES, X + 0j, LABELS, "X has dtype complex128, but numbers are needed", id="41-complex"
-        ),
+        pytest.param(CLASSES, X + 0j, LABELS, "X has dtype complex128, but numbers are needed", id="41-complex"),
         pytest.param(NUMBERS, X, X > 2, "Y has dtype bool, but numbers are needed", id="41-bool"),
         pytest.param(NUMBERS, [[1, 2], [3]], X, "X is no array .*rows of equal length", id="41-ragged"),
-        pytest.param(
-            NUMBERS, np.ma.masked_array(X, X > 3), X, "X is a masked array; fill or drop", id="44-masked"
-        ),
-        pytest.param(
-            NUMBERS, X, X[:, :1], r"Y has shape \(4, 1\), but the network has 2 outputs", id="34-columns"
-        ),
-        pytest.param(
-            NUMBERS, X, X[None], r"Y has shape \(1, 4, 2\), but it must be \(examples, outputs\)", id="32-Y"
-        ),
+        pytest.param(NUMBERS, np.ma.masked_array(X, X > 3), X, "X is a masked array; fill or drop", id="44-masked"),
+        pytest.param(NUMBERS, X, X[:, :1], r"Y has shape \(4, 1\), but the network has 2 outputs", id="34-columns"),
+        pytest.param(NUMBERS, X, X[None], r"Y has shape \(1, 4, 2\), but it must be \(examples, outputs\)", id="32-Y"),
     ],
 )
 def test_refuses_bad_arrays(network, inputs, targets, message):
@@ -210,9 +191,7 @@ def test_digits_without_scikit_learn(monkeypatch):
 def test_npz(tmp_path, name):
     np.savez(tmp_path / "data.npz", X=X, **{name: LABELS})
     data = load(tmp_path / "data.npz", CLASSES)
-    assert (data.name == "data.npz" and len(data.train) == 4 and len(data.held_out) == 0) or len(
-        data.train
-    ) == 3
+    assert (data.name == "data.npz" and len(data.train) == 4 and len(data.held_out) == 0) or len(data.train) == 3
     assert sorted([*data.train.Y, *data.held_out.Y]) == [0, 0, 1, 2]
 
 
@@ -244,12 +223,8 @@ def test_csv_of_labels_of_outputs_and_with_a_header(tmp_path):
             id="68-text",
         ),
         pytest.param(b"1,2,0\n3,,1\n", DataError, "line 2, column 2: '' is no number", id="68-gap"),
-        pytest.param(
-            b"1,b,0\n3,4,1\n", DataError, "line 1, column 2: 'b' is no number", id="68-half-a-header"
-        ),
-        pytest.param(
-            b"1_0,2,0\n3,4,1\n", DataError, "line 1, column 1: '1_0' is no number", id="68-underscore"
-        ),
+        pytest.param(b"1,b,0\n3,4,1\n", DataError, "line 1, column 2: 'b' is no number", id="68-half-a-header"),
+        pytest.param(b"1_0,2,0\n3,4,1\n", DataError, "line 1, column 1: '1_0' is no number", id="68-underscore"),
         pytest.param(b"1,2,0\n\n3,4\n", DataError, "line 3: 2 columns, but line 1 has 3", id="68-ragged"),
         pytest.param(
             b"1;2;0\n3;4;1\n",
@@ -271,9 +246,7 @@ def test_csv_of_labels_of_outputs_and_with_a_header(tmp_path):
         ),
         pytest.param(b"1,nan,0\n3,4,1\n", DataError, r"X\[0, 1\] is nan", id="36"),
         pytest.param(b"1,2,0\n3,4,9\n", DataError, r"label Y\[1\] is 9", id="39"),
-        pytest.param(
-            b"1,2,\xff\n", FileError, "is not UTF-8: byte 0xff at position 4; save it as UTF-8", id="66"
-        ),
+        pytest.param(b"1,2,\xff\n", FileError, "is not UTF-8: byte 0xff at position 4; save it as UTF-8", id="66"),
     ],
 )
 def test_refuses_bad_csv(tmp_path, content, error, message):

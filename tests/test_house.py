@@ -9,9 +9,11 @@ ROOT = Path(__file__).parent.parent
 SYMBOLIC = sorted((ROOT / "symbolic").glob("*.py"))
 CODEGEN = sorted((ROOT / "codegen").rglob("*.py"))
 STANDARD = {
-    "__future__", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools", "hashlib",
+    "__future__", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools",
+    "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
-    "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "types", "typing", "unicodedata", "warnings",
+    "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "types", "typing", "unicodedata",
+    "warnings",
     "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect",
 }  # fmt: skip
 

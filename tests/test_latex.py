@@ -146,9 +146,7 @@ def test_the_page_says_the_delta_forms(architecture, form, parts):
 
 def test_each_level_of_detail_says_more():
     derivation = derived("3 -> 4 sigmoid -> 2 softmax; cross_entropy")
-    result, layer, rule = (
-        latex_document(derivation, detail=detail) for detail in ("result", "layer", "rule")
-    )
+    result, layer, rule = (latex_document(derivation, detail=detail) for detail in ("result", "layer", "rule"))
     final = r"\delta^{[1]} &= (W^{[2]\top} \delta^{[2]}) \circ a^{[1]} \circ (1 - a^{[1]})"
     assert all(final in page for page in (result, layer, rule))
     assert r"\by{" not in result and r"\by{chain rule}" in layer
@@ -157,9 +155,7 @@ def test_each_level_of_detail_says_more():
 
 
 def test_the_same_input_gives_the_same_text():
-    pages = {
-        latex_document(derived("3 -> 4 gelu -> 2 softmax; cross_entropy"), form="component") for _ in range(2)
-    }
+    pages = {latex_document(derived("3 -> 4 gelu -> 2 softmax; cross_entropy"), form="component") for _ in range(2)}
     assert len(pages) == 1
 
 
@@ -179,9 +175,7 @@ def test_names_reach_the_page_escaped(text):
     program = Program((leaf,), (Equation(loss, (), Sum(leaf[j] ** 2, over(j, n1))),), title=text)
     page = latex_document(derive(program, wrt=["x"]))
     assert r"\input" not in page and r"\write" not in page and "<" not in page.replace("$<$", "")
-    for command in re.findall(
-        r"\\[A-Za-z]+", math_name(text) + NOTATIONS["cs229"].function(FunctionName(text, text))
-    ):
+    for command in re.findall(r"\\[A-Za-z]+", math_name(text) + NOTATIONS["cs229"].function(FunctionName(text, text))):
         assert command in (r"\mathrm", r"\_")
     assert "\x00" not in escape_text(text)
 

@@ -145,9 +145,7 @@ def test_form_computes_the_index_expression(shape, indices, rhs, text):
     _, gradients = functions.loss_and_gradients(params)
     assert gradients["probe"].shape == params["probe"].shape
     np.testing.assert_allclose(gradients["probe"], by_loops(shape, indices, rhs), rtol=1e-12, atol=1e-12)
-    single, narrow = functions.loss_and_gradients(
-        {key: value.astype(np.float32) for key, value in params.items()}
-    )
+    single, narrow = functions.loss_and_gradients({key: value.astype(np.float32) for key, value in params.items()})
     assert narrow["probe"].dtype == np.float32 and np.isfinite(single)
 
 
@@ -183,9 +181,7 @@ def test_a_diagonal_is_refused():
     square = Tensor("Z", "parameter", None, (n, n))
     out = Tensor("out", "intermediate", None, (n,))
     total = Tensor("total", "cost")
-    program = Program(
-        (square,), (Equation(out, (j,), square[j, j]), Equation(total, (), Sum(out[j], over(j, n))))
-    )
+    program = Program((square,), (Equation(out, (j,), square[j, j]), Equation(total, (), Sum(out[j], over(j, n)))))
     with pytest.raises(LoweringError, match="same index twice"):
         lower(program.equations, program.tensors, program)
 
@@ -229,9 +225,7 @@ def layer_norm():
 def attention():
     x = Tensor("x", "input", None, (N, n), (p, s))
     WQ, WK, WV = (Tensor(name, "parameter", None, (q, n), (h, s)) for name in ("WQ", "WK", "WV"))
-    queries, keys, values = (
-        Tensor(name, "intermediate", None, (N, q), (p, h)) for name in ("Qu", "Ke", "Va")
-    )
+    queries, keys, values = (Tensor(name, "intermediate", None, (N, q), (p, h)) for name in ("Qu", "Ke", "Va"))
     scores, weights = (Tensor(name, "intermediate", None, (N, N), (i, j)) for name in ("scores", "weights"))
     out = Tensor("out", "activation", None, (N, q), (p, h))
     cost = Tensor("J", "cost")
@@ -278,9 +272,7 @@ def test_programs_that_are_no_dense_network(program):
     split = [leaf.key for leaf in program.leaves if leaf.role != "parameter"]
 
     def call(function, given):
-        return function(
-            {key: given[key] for key in values if key not in split}, *(given[key] for key in split)
-        )
+        return function({key: given[key] for key in values if key not in split}, *(given[key] for key in split))
 
     value, gradients = call(functions.loss_and_gradients, values)
     assert value == call(functions.loss, values)

@@ -91,9 +91,7 @@ def test_golden_module_runs():
     params = {key: value / 30 for key, value in params.items()}
     value, gradients = module.loss_and_gradients(params, X, Y)
     assert value == module.loss(params, X, Y) and module.forward(params, X).shape == (4, 10)
-    report = check_gradients(
-        lambda moved: module._loss(moved, X, Y), gradients, params, method="complex", samples=5
-    )
+    report = check_gradients(lambda moved: module._loss(moved, X, Y), gradients, params, method="complex", samples=5)
     assert report.ok, str(report)
 
 
@@ -106,9 +104,7 @@ def test_module_needs_numpy_alone(derivation):
 
 def test_each_line_has_its_equation_above(derivation):
     lines = module_source(derivation).splitlines()
-    assert (
-        lines[lines.index("    z1 = X @ W1.T + b1") - 1] == "    # z1[p, j] = b1[j] + sum_s(W1[j, s]*x[p, s])"
-    )
+    assert lines[lines.index("    z1 = X @ W1.T + b1") - 1] == "    # z1[p, j] = b1[j] + sum_s(W1[j, s]*x[p, s])"
 
 
 def test_same_bytes_under_every_hash_seed():

@@ -73,9 +73,7 @@ def test_equations_are_the_hand_written_ones(batched: bool) -> None:
     network = Network.parse("3 -> 4 tanh -> 2 softmax; cross_entropy", examples="N" if batched else None)
     program = network.program()
     wanted = hand_written(batched)
-    assert [(e.tensor, e.indices, e.rhs) for e in program.equations] == [
-        (e.tensor, e.indices, e.rhs) for e in wanted
-    ]
+    assert [(e.tensor, e.indices, e.rhs) for e in program.equations] == [(e.tensor, e.indices, e.rhs) for e in wanted]
     assert [leaf.key for leaf in program.leaves] == ["x", "y", "W1", "b1", "W2", "b2"]
     assert program.objective == ("J" if batched else "ell")
     assert program.example == (p if batched else None)
@@ -119,10 +117,7 @@ def test_undefined_functions_and_open_sizes_stay_open() -> None:
 def test_both_ways_of_writing_a_network_are_equal() -> None:
     written = Network(784, [Dense(128, "relu"), Dense(10, "softmax")], loss="cross_entropy")
     assert Network.parse("784 -> 128 relu -> 10 softmax; cross_entropy") == written
-    assert (
-        Network.parse("784→128relu".replace("128relu", "128 relu\n") + "->10\tsoftmax ;cross_entropy")
-        == written
-    )
+    assert Network.parse("784→128relu".replace("128relu", "128 relu\n") + "->10\tsoftmax ;cross_entropy") == written
     assert Network.parse("4 -> 3; squared_error") == Network.parse("4 -> 3 identity; squared_error")
     assert written.replace(examples=None).examples is None
     assert written.replace(examples=None) != written
@@ -543,9 +538,7 @@ def test_doubtful_network_is_built_with_a_warning_at_the_callers_line(text, word
 
 widths = st.one_of(st.integers(1, 9), st.sampled_from(["d", "n_in", "n_7", "L", "width"]))
 row_wise = st.tuples(st.integers(2, 9), st.just("softmax"))
-elementwise = st.tuples(
-    widths, st.sampled_from([a for a in ACTIVATIONS if a != "softmax"] + ["g(z)", "phi(z)"])
-)
+elementwise = st.tuples(widths, st.sampled_from([a for a in ACTIVATIONS if a != "softmax"] + ["g(z)", "phi(z)"]))
 losses = st.sampled_from([*LOSSES, "c(y,h)"])
 
 
@@ -555,9 +548,7 @@ def test_random_architectures_survive_being_written_and_read(inputs, layers, los
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeltaformWarning)
         try:
-            built = Network(
-                inputs, [Dense(*layer) for layer in layers], loss, examples="N" if batched else None
-            )
+            built = Network(inputs, [Dense(*layer) for layer in layers], loss, examples="N" if batched else None)
         except ArchitectureError as refusal:
             # Only activation and loss, or one unit and loss, may be at odds here.
             assert loss in str(refusal)

@@ -1,4 +1,4 @@
-"""Programs of bare equations: derived, verified, and computed, against the complex step of a hand-written forward pass."""
+"""Programs of bare equations, against the complex step of a forward pass written by hand."""
 
 import numpy as np
 import pytest

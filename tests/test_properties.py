@@ -109,9 +109,22 @@ def _shuffled(node, shuffler: random.Random):
     return node.func(*arguments)
 
 
-HIDDEN = ["identity", "sigmoid", "tanh", "relu", "leaky_relu", "elu", "softplus", "silu", "gelu", "gelu_tanh", "softmax"]
+HIDDEN = [
+    "identity",
+    "sigmoid",
+    "tanh",
+    "relu",
+    "leaky_relu",
+    "elu",
+    "softplus",
+    "silu",
+    "gelu",
+    "gelu_tanh",
+    "softmax",
+]
 OUTPUTS = [
-    "softmax; cross_entropy", "sigmoid; binary_cross_entropy", "sigmoid; log_likelihood", "identity; half_squared_error",
+    "softmax; cross_entropy", "sigmoid; binary_cross_entropy", "sigmoid; log_likelihood",
+    "identity; half_squared_error",
     "tanh; squared_error", "relu; half_squared_error",
 ]  # fmt: skip
 

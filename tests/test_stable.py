@@ -35,10 +35,7 @@ def concrete(expression, values, unit=0):
     """The number that an index expression is, for the element (0, unit) of arrays with WIDTH columns."""
     if isinstance(expression, (Sum, MaxOver)):
         letter = expression.limits[0][0]
-        terms = [
-            concrete(expression.function.xreplace({letter: sympy.Integer(m)}), values, unit)
-            for m in range(WIDTH)
-        ]
+        terms = [concrete(expression.function.xreplace({letter: sympy.Integer(m)}), values, unit) for m in range(WIDTH)]
         return sympy.Add(*terms) if isinstance(expression, Sum) else Max(*terms)
     if isinstance(expression, Indexed):
         place = [int(x.xreplace({p: sympy.Integer(0), j: sympy.Integer(unit)})) for x in expression.indices]
@@ -58,11 +55,7 @@ def concrete(expression, values, unit=0):
 
 def same_numbers(before, after, definitions, seed=0):
     source = random.Random(seed)
-    values = {
-        (f"{name}", 0, m): sympy.Float(source.uniform(-2, 2), 50)
-        for name in ("z1", "y")
-        for m in range(WIDTH)
-    }
+    values = {(f"{name}", 0, m): sympy.Float(source.uniform(-2, 2), 50) for name in ("z1", "y") for m in range(WIDTH)}
     if "a1" in definitions:
         for m in range(WIDTH):
             values["a1", 0, m] = sympy.Float(concrete(definitions["a1"].rhs, values, m), 50)
@@ -126,9 +119,7 @@ def test_no_rule_is_idle(rule):
         if name == rule.__name__:
             definitions = {"a1": Equation(a, (p, j), definition)} if definition is not None else {}
             equation = Equation(out, (p, j), display)
-            changed = changed or compute_form(equation, definitions) != compute_form(
-                equation, definitions, others
-            )
+            changed = changed or compute_form(equation, definitions) != compute_form(equation, definitions, others)
     assert changed
 
 

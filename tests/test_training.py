@@ -84,21 +84,11 @@ def test_start_values_are_glorot_uniform():
 @pytest.mark.parametrize(
     ("text", "options", "error", "message"),
     [
-        pytest.param(
-            "n -> 2; half_squared_error", {}, ArchitectureError, r"W1: the size n has no number", id="open"
-        ),
-        pytest.param(
-            "2 -> 2; half_squared_error", {"seed": -1}, UsageError, "whole number from 0", id="52-negative"
-        ),
-        pytest.param(
-            "2 -> 2; half_squared_error", {"seed": True}, UsageError, "whole number from 0", id="52-bool"
-        ),
-        pytest.param(
-            "2 -> 2; half_squared_error", {"dtype": "int64"}, UsageError, "float32 or float64", id="dtype"
-        ),
-        pytest.param(
-            "2 -> 2; half_squared_error", {"dtype": "x"}, UsageError, "float32 or float64", id="dtype-none"
-        ),
+        pytest.param("n -> 2; half_squared_error", {}, ArchitectureError, r"W1: the size n has no number", id="open"),
+        pytest.param("2 -> 2; half_squared_error", {"seed": -1}, UsageError, "whole number from 0", id="52-negative"),
+        pytest.param("2 -> 2; half_squared_error", {"seed": True}, UsageError, "whole number from 0", id="52-bool"),
+        pytest.param("2 -> 2; half_squared_error", {"dtype": "int64"}, UsageError, "float32 or float64", id="dtype"),
+        pytest.param("2 -> 2; half_squared_error", {"dtype": "x"}, UsageError, "float32 or float64", id="dtype-none"),
     ],
 )
 def test_initialize_refuses(text, options, error, message):
@@ -108,9 +98,7 @@ def test_initialize_refuses(text, options, error, message):
 
 def test_15_says_the_memory_first(monkeypatch):
     monkeypatch.setattr("codegen.initialization._memory", lambda: 10**6)
-    with pytest.raises(
-        ArchitectureError, match=r"need 8\.02 MB in float64 .* has 1 MB; the largest is W1 of shape"
-    ):
+    with pytest.raises(ArchitectureError, match=r"need 8\.02 MB in float64 .* has 1 MB; the largest is W1 of shape"):
         initialize(Network.parse("1000 -> 1000 -> 2; half_squared_error"))
 
 
@@ -192,9 +180,7 @@ def test_every_step_is_what_it_says():
         assert (seen.number, seen.steps) == (epoch + 1, 5 * (epoch + 1))
         assert seen.train_loss == pytest.approx(np.average(losses[start:], weights=sizes), rel=1e-14)
     assert history.step_losses == losses
-    assert history.epochs[-1].held_out_loss == pytest.approx(
-        FUNCTIONS.loss(params, X[:6], one_hot[:6]), rel=1e-14
-    )
+    assert history.epochs[-1].held_out_loss == pytest.approx(FUNCTIONS.loss(params, X[:6], one_hot[:6]), rel=1e-14)
     answers = FUNCTIONS.forward(params, X[:6]).argmax(axis=1)
     assert history.epochs[-1].accuracy == (answers == Y[:6]).mean()
 
@@ -205,11 +191,7 @@ def test_learns_and_reports(capsys):
     assert history.epochs[-1].accuracy == 1.0 and history.epochs[-1].train_loss < 0.3
     assert seen == history.epochs
     lines = capsys.readouterr().err.splitlines()
-    assert (
-        len(lines) == 60
-        and lines[0].startswith("epoch  1/60: loss 0.")
-        and lines[-1].endswith("accuracy 100.00%")
-    )
+    assert len(lines) == 60 and lines[0].startswith("epoch  1/60: loss 0.") and lines[-1].endswith("accuracy 100.00%")
     run(epochs=1)
     assert capsys.readouterr().err == ""
 
@@ -230,9 +212,7 @@ def test_shows_a_bar_to_whoever_watches(monkeypatch):
 
 def test_51_looks_at_the_held_out_loss_after_the_last_step():
     network = Network.parse("3 -> 2; half_squared_error")
-    with pytest.raises(
-        Diverged, match=r"step 1 \(epoch 1\): the held-out loss is then inf.*below 1e\+200"
-    ) as stopped:
+    with pytest.raises(Diverged, match=r"step 1 \(epoch 1\): the held-out loss is then inf.*below 1e\+200") as stopped:
         train(network, X, X[:, :2], (X, X[:, :2]), epochs=1, learning_rate=1e200)
     start = initialize(network)
     np.testing.assert_array_equal(stopped.value.history.params["W1"], start["W1"])
@@ -257,13 +237,9 @@ def test_params_are_not_changed():
 
 def test_maximises():
     network = Network.parse("3 -> 1 sigmoid; log_likelihood")
-    history = train(
-        network, X, (X[:, 0] > 0).astype(float), (X, (X[:, 0] > 0).astype(float)), epochs=30, batch_size=23
-    )
+    history = train(network, X, (X[:, 0] > 0).astype(float), (X, (X[:, 0] > 0).astype(float)), epochs=30, batch_size=23)
     assert history.sense == "maximise"
-    assert all(
-        later > earlier for earlier, later in zip(history.step_losses, history.step_losses[1:], strict=False)
-    )
+    assert all(later > earlier for earlier, later in zip(history.step_losses, history.step_losses[1:], strict=False))
     assert history.epochs[-1].accuracy > 0.8
 
 
@@ -300,26 +276,18 @@ def test_trains_a_bare_program():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        pytest.param(
-            {"learning_rate": 0}, UsageError, r"learning rate must be a number above 0.* not 0", id="48-zero"
-        ),
-        pytest.param(
-            {"learning_rate": -1.0}, UsageError, r"above 0, such as 0\.1, not -1\.0", id="48-negative"
-        ),
+        pytest.param({"learning_rate": 0}, UsageError, r"learning rate must be a number above 0.* not 0", id="48-zero"),
+        pytest.param({"learning_rate": -1.0}, UsageError, r"above 0, such as 0\.1, not -1\.0", id="48-negative"),
         pytest.param({"learning_rate": float("nan")}, UsageError, "above 0.* not nan", id="48-nan"),
         pytest.param({"learning_rate": float("inf")}, UsageError, "above 0.* not inf", id="48-inf"),
         pytest.param({"learning_rate": "0.1"}, UsageError, "above 0.* not '0.1'", id="48-string"),
-        pytest.param(
-            {"batch_size": 0}, UsageError, "batch size must be a whole number from 1, not 0", id="49-zero"
-        ),
+        pytest.param({"batch_size": 0}, UsageError, "batch size must be a whole number from 1, not 0", id="49-zero"),
         pytest.param({"batch_size": 2.0}, UsageError, r"batch size must be .* not 2\.0", id="49-float"),
         pytest.param(
             {"batch_size": 24}, UsageError, r"is 24, but there are 23 examples.*choose 1 to 23", id="49-large"
         ),
         pytest.param({"epochs": 0}, UsageError, "epochs must be a whole number from 1, not 0", id="50"),
-        pytest.param(
-            {"seed": 1.5}, UsageError, r"seed must be a whole number from 0, such as 0, not 1\.5", id="52"
-        ),
+        pytest.param({"seed": 1.5}, UsageError, r"seed must be a whole number from 0, such as 0, not 1\.5", id="52"),
         pytest.param({"optimizer": "adm"}, UsageError, "'adm' is unknown; did you mean adam", id="optimizer"),
         pytest.param({"dtype": "float16"}, UsageError, "float32 or float64, not 'float16'", id="dtype"),
     ],
@@ -370,9 +338,7 @@ def test_54_warns_once_when_every_gradient_is_zero():
     network = Network.parse("3 -> 4 relu -> 1; half_squared_error")
     dead = initialize(network)
     dead["b1"][:] = -1e3
-    with pytest.warns(
-        DeltaformWarning, match=r"step 1 \(epoch 1\): every gradient is exactly zero.*relu"
-    ) as caught:
+    with pytest.warns(DeltaformWarning, match=r"step 1 \(epoch 1\): every gradient is exactly zero.*relu") as caught:
         train(network, X, np.zeros((23, 1)), epochs=3, params=dead)
     assert len(caught) == 1
 
@@ -443,9 +409,7 @@ def test_a_new_learning_rate_may_be_given():
         pytest.param({"batch_size": 6}, "has batch size 5, not 6", id="53-batch"),
         pytest.param({"seed": 2}, "has seed 1, not 2", id="53-seed"),
         pytest.param({"dtype": "float32"}, "has dtype float64, not float32", id="53-dtype"),
-        pytest.param(
-            {"epochs": 4}, "epochs is 4, but the resumed run has done 4 already.*such as 8", id="50"
-        ),
+        pytest.param({"epochs": 4}, "epochs is 4, but the resumed run has done 4 already.*such as 8", id="50"),
         pytest.param({"params": initialize(NETWORK)}, "params and resume are both given", id="params"),
     ],
 )
@@ -483,13 +447,9 @@ def saved_bytes(**changed):
     [
         pytest.param(b"", "is no .npz file, or a truncated one", id="62-empty"),
         pytest.param(saved_bytes(X=X), "is no saved run: 'about' is missing, there is X", id="62-foreign"),
-        pytest.param(
-            saved_bytes(about="{}", step_losses=X), "is no whole saved run .*'format'", id="62-json"
-        ),
+        pytest.param(saved_bytes(about="{}", step_losses=X), "is no whole saved run .*'format'", id="62-json"),
         pytest.param(saved_bytes(about="[", step_losses=X), "is no whole saved run", id="62-no-json"),
-        pytest.param(
-            saved_bytes(about='{"format": "2"}', step_losses=X), "has the format '2'", id="62-version"
-        ),
+        pytest.param(saved_bytes(about='{"format": "2"}', step_losses=X), "has the format '2'", id="62-version"),
         pytest.param(saved_bytes(about=np.array([{}])), "holds Python objects", id="62-pickled"),
     ],
 )
@@ -512,9 +472,7 @@ def test_refuses_to_load_from_nowhere(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        pytest.param(
-            "missing/run.npz", r"the folder .*missing does not exist; create it first \(mkdir", id="56"
-        ),
+        pytest.param("missing/run.npz", r"the folder .*missing does not exist; create it first \(mkdir", id="56"),
         pytest.param("there.npz", "there.npz exists already; give --force", id="57"),
         pytest.param("folder.npz", "is a folder; name a file in it", id="58"),
         pytest.param("run.pkl", r"unknown suffix '\.pkl'; it must be \.npz, such as .*run\.npz", id="61"),

@@ -72,7 +72,11 @@ def test_a_wrong_layer_is_found(text):
     tensors = derivation.tensors
 
     def shift(after):
-        swap = {e: tensors["a1"][e.indices] for e in elements(after) if isinstance(e, Indexed) and e.base == tensors["a2"][p, s].base}
+        swap = {
+            e: tensors["a1"][e.indices]
+            for e in elements(after)
+            if isinstance(e, Indexed) and e.base == tensors["a2"][p, s].base
+        }
         return after.xreplace(swap)
 
     assert failures(tampered(derivation, "dW3", shift), "dW3")
@@ -113,9 +117,7 @@ def test_a_step_in_the_middle_and_a_broken_chain_are_found():
     middle = tampered(derivation, "delta1", lambda after: 2 * after, at=1)
     problems = [row.problem for row in failures(middle, "delta1")]
     assert "the two sides differ" in problems and "does not begin where the last step ended" in problems
-    results = [
-        dataclasses.replace(r, steps=r.steps[1:]) if r.tensor.key == "delta1" else r for r in derivation.results
-    ]
+    results = [dataclasses.replace(r, steps=r.steps[1:]) if r.tensor.key == "delta1" else r for r in derivation.results]
     cut = dataclasses.replace(derivation, results=tuple(results))
     assert any("does not start from" in row.problem for row in failures(cut, "delta1"))
 
@@ -158,7 +160,9 @@ def test_another_convention_at_the_kink_is_found():
 
     derivation = derive(quiet("3 -> 4 relu -> 2; half_squared_error"))
     z1 = derivation.tensors["z1"][p, j]
-    changed = tampered(derivation, "delta1", lambda after: after.replace(Piecewise, lambda *b: Piecewise((1, z1 >= 0), (0, True))))
+    changed = tampered(
+        derivation, "delta1", lambda after: after.replace(Piecewise, lambda *b: Piecewise((1, z1 >= 0), (0, True)))
+    )
     assert failures(changed, "delta1")
 
 
@@ -168,7 +172,7 @@ def test_a_program_without_real_values_is_named():
     from symbolic import Equation, Program, Tensor
 
     w, loss = Tensor("w", "parameter"), Tensor("L", "loss")
-    program = Program((w,), (Equation(loss, (), log(-w[()] ** 2)),))
+    program = Program((w,), (Equation(loss, (), log(-(w[()] ** 2))),))
     with pytest.raises(DeltaformError, match="no random point"):
         derive(program).verify()
 

@@ -119,9 +119,7 @@ def _shape(node: Node, names: Mapping[str, str]) -> str:
 
 def size_text(size: Expr, names: Mapping[str, str]) -> str:
     return str(
-        size.xreplace(
-            {symbol: type(symbol)(names.get(str(symbol), str(symbol))) for symbol in size.free_symbols}
-        )
+        size.xreplace({symbol: type(symbol)(names.get(str(symbol), str(symbol))) for symbol in size.free_symbols})
     )
 
 
@@ -136,9 +134,7 @@ class _CommentPrinter(StrPrinter):
         parts = []
         for branch in node.args:
             text = self._print(branch.expr)
-            parts.append(
-                f"{text} otherwise" if branch.cond is true else f"{text} if {self._print(branch.cond)}"
-            )
+            parts.append(f"{text} otherwise" if branch.cond is true else f"{text} if {self._print(branch.cond)}")
         return f"({', '.join(parts)})"
 
 

@@ -45,9 +45,7 @@ def numpy_source(signature: Signature, functions: dict[str, ArrayProgram], heade
     if "erf" in helpers:
         parts.append(ERF_IMPORT)
     parts.append("\n" + _tables(signature))
-    parts.append(
-        '\n\nclass DataError(ValueError):\n    """Arrays that do not fit: shape, dtype, keys or labels."""\n'
-    )
+    parts.append('\n\nclass DataError(ValueError):\n    """Arrays that do not fit: shape, dtype, keys or labels."""\n')
     parts.extend(_public(signature))
     parts.extend(_private(signature, name, program) for name, program in functions.items())
     parts.extend("\n" + HELPER_SOURCES[name] for name in helpers if name in HELPER_SOURCES)
@@ -68,16 +66,13 @@ def _docstring(header: str, signature: Signature) -> str:
         f"({names}). All arrays are float32 or all are float64, and so is the result. NaN in gives NaN out.",
     ]
     if maximise:
-        paragraphs.append(
-            "The objective is to be maximised: the gradients are those of the objective itself, uphill."
-        )
+        paragraphs.append("The objective is to be maximised: the gradients are those of the objective itself, uphill.")
     if signature.dtype:
         paragraphs.append(f"This module accepts {signature.dtype} only.")
     for argument in signature.arguments:
         if argument.labels:
             paragraphs.append(
-                f"In place of rows, {argument.name} may be integer class labels, of shape "
-                f"({argument.shape[0]},)."
+                f"In place of rows, {argument.name} may be integer class labels, of shape ({argument.shape[0]},)."
             )
     filled = "\n\n".join(textwrap.fill(paragraph, WIDTH, break_on_hyphens=False) for paragraph in paragraphs)
     return '"""' + filled + '\n"""\n'
@@ -142,9 +137,7 @@ def _private(signature: Signature, name: str, program: ArrayProgram) -> str:
     doc = "without checks; params may be complex, for a complex step."
     lines.append(f'{INDENT}"""`{name}` {doc}"""')
     reads = set(program.reads)
-    lines += [
-        f'{INDENT}{names.get(key, key)} = params["{key}"]' for key in signature.parameters if key in reads
-    ]
+    lines += [f'{INDENT}{names.get(key, key)} = params["{key}"]' for key in signature.parameters if key in reads]
     lines += [
         f"{INDENT}{names.get(str(size), str(size))} = {signature.size_source(size)}"
         for size in program.extents
@@ -190,15 +183,12 @@ def _return(signature: Signature, name: str, program: ArrayProgram) -> str:
     if name != "loss_and_gradients":
         return f"return {names.get(program.returns[0], program.returns[0])}"
     value, *gradients = (names.get(key, key) for key in program.returns)
-    pairs = ", ".join(
-        f'"{key}": {gradient}' for key, gradient in zip(signature.gradient_keys, gradients, strict=True)
-    )
+    pairs = ", ".join(f'"{key}": {gradient}' for key, gradient in zip(signature.gradient_keys, gradients, strict=True))
     line = f"return {value}, {{{pairs}}}"
     if len(line) + len(INDENT) <= WIDTH:
         return line
     rows = [
-        f'{2 * INDENT}"{key}": {gradient},'
-        for key, gradient in zip(signature.gradient_keys, gradients, strict=True)
+        f'{2 * INDENT}"{key}": {gradient},' for key, gradient in zip(signature.gradient_keys, gradients, strict=True)
     ]
     return "\n".join([f"return {value}, {{", *rows, f"{INDENT}}}"])
 

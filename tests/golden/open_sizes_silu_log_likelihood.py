@@ -143,15 +143,11 @@ def _check_parameters(params, shapes, sizes, dtypes):
     `sizes`.
     """
     if not isinstance(params, dict):
-        raise DataError(
-            f"params is a {type(params).__name__}; it must be a dict with the keys {', '.join(shapes)}"
-        )
+        raise DataError(f"params is a {type(params).__name__}; it must be a dict with the keys {', '.join(shapes)}")
     missing = [key for key in shapes if key not in params]
     extra = [str(key) for key in params if key not in shapes]
     if missing or extra:
-        found = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra)} not known"] * bool(
-            extra
-        )
+        found = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra)} not known"] * bool(extra)
         raise DataError(f"params: {'; '.join(found)}; it must have exactly the keys {', '.join(shapes)}")
     for key, shape in shapes.items():
         _check_array(f'params["{key}"]', params[key], shape, sizes, dtypes)
@@ -166,25 +162,18 @@ def _check_array(name, array, shape, sizes, dtypes):
         )
     if array.dtype not in (np.float32, np.float64):
         kind = "integers" if np.issubdtype(array.dtype, np.integer) else f"dtype {array.dtype}"
-        raise DataError(
-            f"{name} holds {kind}; it must be float32 or float64: convert with .astype(np.float64)"
-        )
+        raise DataError(f"{name} holds {kind}; it must be float32 or float64: convert with .astype(np.float64)")
     wanted = ", ".join(map(str, shape)) + "," * (len(shape) == 1)
     if array.ndim != len(shape):
         raise DataError(
             f"{name} has shape {array.shape}, which has {array.ndim} axes; required is ({wanted}): "
-            + (
-                "take one row for each example, as in x[np.newaxis, :]"
-                if array.ndim < len(shape)
-                else "use .reshape"
-            )
+            + ("take one row for each example, as in x[np.newaxis, :]" if array.ndim < len(shape) else "use .reshape")
         )
     for axis, extent in enumerate(shape):
         found = array.shape[axis]
         if found == 0:
             raise DataError(
-                f"{name} is empty: its shape is {array.shape}; required is ({wanted}), "
-                "with at least one element"
+                f"{name} is empty: its shape is {array.shape}; required is ({wanted}), with at least one element"
             )
         required, source = sizes.get(extent, (extent, "")) if isinstance(extent, str) else (extent, "")
         if isinstance(required, str):
