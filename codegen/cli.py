@@ -123,6 +123,9 @@ def _parser() -> _Parser:
         default="mean",
         help="the loss of one example, or its mean or sum over N examples (default: mean)",
     )
+    derive.add_argument(
+        "--no-verify", action="store_true", help="do not check the steps; the page then says nothing of it"
+    )
     derive.add_argument("-o", dest="output", metavar="FILE.tex", help="write here, not to standard output")
     derive.add_argument("--force", **force)
 

@@ -24,6 +24,7 @@ from codegen.initialization import shape_of
 from codegen.modules import import_module, write_module
 from codegen.plots import SUFFIXES as PICTURES
 from codegen.plots import draw_loss_curve, require_matplotlib
+from codegen.progress import counted
 from codegen.source import module_source
 from codegen.training import Diverged, Interrupted, train
 from symbolic.backpropagation import derive
@@ -31,6 +32,7 @@ from symbolic.derivation import Derivation
 from symbolic.errors import FileError, LoweringError
 from symbolic.evaluation import stand_in_sizes
 from symbolic.network import Network
+from symbolic.verification import Report
 
 DEMO_NETWORK = "64 -> 32 relu -> 10 softmax; cross_entropy"
 # Small batches: their noise finds weights that generalise. On the held-out fifth of seed 0, ten seeds of
@@ -45,7 +47,11 @@ def derivation_page(arguments: argparse.Namespace) -> int:
     over = arguments.examples
     network = Network.parse(arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N")
     derivation = derive(network)
-    page = derivation.latex("cs229", arguments.form, arguments.detail)
+    report = None if arguments.no_verify else verified(derivation)
+    if report is not None and not report.ok:
+        say(f"no page is written, because the derivation is wrong:\n{report}")
+        return NO
+    page = derivation.latex("cs229", arguments.form, arguments.detail, report)
     if arguments.output is None:
         sys.stdout.write(page)
     else:
@@ -120,7 +126,7 @@ def verification(arguments: argparse.Namespace) -> int:
     """`deltaform verify`: the steps as a table, then the generated code; the exit status is the verdict."""
     network = Network.parse(arguments.network)
     derivation = derive(network)
-    steps = derivation.verify()
+    steps = verified(derivation)
     print(steps)
     try:
         code = check_code(network, derivation)
@@ -149,13 +155,13 @@ def demonstration(arguments: argparse.Namespace) -> int:
     steps = sum(1 for _ in derivation.walk())
     say(f"derived {', '.join(derivation.gradients)} in {steps} steps, {time.perf_counter() - started:.1f} s")
     started = time.perf_counter()
-    report = derivation.verify()
+    report = verified(derivation)
     write_atomically(table, f"{report}\n".encode())
-    say(f"verified: {str(report).splitlines()[-1]}, {time.perf_counter() - started:.1f} s")
+    say(f"verified: {report.summary}, {time.perf_counter() - started:.1f} s")
     if not report.ok:
         print(report)
         return NO
-    write_atomically(page, derivation.latex("cs229", "matrix", "layer").encode())
+    write_atomically(page, derivation.latex("cs229", "matrix", "layer", report).encode())
     write_module(derivation, module, force=True)
     code = check_code(network, derivation)
     say(f"generated code: {str(code).splitlines()[-1]}")
@@ -178,6 +184,12 @@ def demonstration(arguments: argparse.Namespace) -> int:
     ):
         print(f"  {path}  {what}")
     return FINE
+
+
+def verified(derivation: Derivation) -> Report:
+    """The verification's report, with progress on standard error where it takes long."""
+    with counted("verifying", len(derivation.results), "result") as tick:
+        return derivation.verify(progress=lambda done, of: tick())
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {

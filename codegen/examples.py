@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-from sympy import Integer, Sum
+from sympy import Integer
 
 from codegen.initialization import program_of
 from symbolic.errors import ArchitectureError, DataError, UsageError
 from symbolic.losses import Loss
-from symbolic.tensors import Program, Tensor, indices_of, key_of
+from symbolic.tensors import Program, Tensor
 
 
 @dataclass(frozen=True)
@@ -46,13 +46,7 @@ class Targets:
         program = program_of(source)
         x, y = _only(program, "input"), _only(program, "target")
         loss = getattr(source, "loss", None)
-        sums_to_one = any(
-            fact.after == 1
-            and isinstance(fact.before, Sum)
-            and key_of(fact.before.function) == y.key
-            and [limit[0] for limit in fact.before.limits] == list(indices_of(fact.before.function)[-1:])
-            for fact in program.facts
-        )
+        sums_to_one = program.sums_to_one(y.key)
         return cls(
             inputs=_width(program, x),
             outputs=_width(program, y),

@@ -1,15 +1,52 @@
-"""Progress of a training run on standard error: a bar where tqdm is there and somebody watches, else a line
-an epoch.
-"""
+"""Progress of long work on standard error: a bar where tqdm is there and somebody watches, else lines now and then."""
 
 from __future__ import annotations
 
 import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from codegen.history import Epoch
+
+
+SECONDS_BETWEEN_LINES = 5.0
+
+
+def _bar(total: int, unit: str, what: str = "", done: int = 0) -> Any:
+    """A tqdm bar, or None where nobody watches or tqdm is not installed."""
+    if not sys.stderr.isatty():
+        return None
+    try:
+        from tqdm import tqdm
+    except ImportError:
+        return None
+    return tqdm(total=total, initial=done, unit=unit, desc=what or None, file=sys.stderr, leave=False)
+
+
+@contextmanager
+def counted(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
+    """A function to call after each of `total` pieces of work; shown as a bar, or as a line every few seconds."""
+    bar = _bar(total, unit, what)
+    done, told = 0, time.monotonic()
+
+    def tick() -> None:
+        nonlocal done, told
+        done += 1
+        if bar is not None:
+            bar.update()
+        elif time.monotonic() - told > SECONDS_BETWEEN_LINES:
+            told = time.monotonic()
+            print(f"{what}: {done} of {total} {unit}s", file=sys.stderr, flush=True)
+
+    try:
+        yield tick
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 class Progress:
@@ -29,18 +66,8 @@ class Progress:
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
-        if self.show and sys.stderr.isatty():
-            try:
-                from tqdm import tqdm
-            except ImportError:
-                return self
-            self.bar = tqdm(
-                total=self.epochs * self.batches,
-                initial=self.done,
-                unit="step",
-                file=sys.stderr,
-                leave=False,
-            )
+        if self.show:
+            self.bar = _bar(self.epochs * self.batches, "step", done=self.done)
         return self
 
     def __exit__(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sympy import Expr, Sum, Symbol
+from sympy import Expr, Symbol
 
 from symbolic.derivation import Derivation
 from symbolic.errors import LoweringError, UsageError
@@ -107,7 +107,7 @@ def signature(derivation: Derivation, dtype: str | None = None) -> Signature:
                 names.get(leaf.key, leaf.key),
                 _shape(leaf, program),
                 leaf.role == "target",
-                _rows_sum_to_one(leaf, program),
+                leaf.role == "target" and len(leaf.shape) == 2 and program.sums_to_one(leaf.key),
                 program.intervals.get(leaf.key),
             )
             for leaf in ordered
@@ -141,17 +141,6 @@ def output_key(program: Program) -> str:
 def _shape(leaf: Tensor, program: Program) -> tuple[int | str, ...]:
     values = [program.value_of(extent) for extent in leaf.shape]
     return tuple(int(value) if value.is_Integer else str(value) for value in values)
-
-
-def _rows_sum_to_one(leaf: Tensor, program: Program) -> bool:
-    """Whether a fact declares that the last axis of a target of two axes sums to 1."""
-    if leaf.role != "target" or len(leaf.shape) != 2:
-        return False
-    for fact in program.facts:
-        before = fact.before
-        if fact.after == 1 and isinstance(before, Sum) and key_of(before.function) == leaf.key:
-            return before.function.indices[-1] in before.bound_symbols and len(before.bound_symbols) == 1
-    return False
 
 
 def _code_names(derivation: Derivation) -> dict[str, str]:

@@ -61,6 +61,12 @@ class Derivation:
         """Evaluate both sides of every step with the independent evaluator: see `symbolic.verification.verify`."""
         return verify(self, points, seed, progress)
 
-    def latex(self, notation: str | Notation = "cs229", form: str = "matrix", detail: str = "layer") -> str:
+    def latex(
+        self,
+        notation: str | Notation = "cs229",
+        form: str = "matrix",
+        detail: str = "layer",
+        report: Report | None = None,
+    ) -> str:
         """The whole derivation as a LaTeX document: see `symbolic.documents.latex_document`."""
-        return latex_document(self, notation, form, detail)
+        return latex_document(self, notation, form, detail, report)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sympy import Add, Basic, Expr, Mul, Piecewise, Symbol
 
 from symbolic.errors import NoMatrixForm, UsageError
+from symbolic.evaluation import DIGITS
 from symbolic.expressions import TotalDerivative, Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
@@ -28,6 +29,7 @@ from symbolic.tensors import Equation, Fact, elements, key_of
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
+    from symbolic.verification import Report
 
 FORMS = ("matrix", "component")
 DETAILS = ("result", "layer", "rule")
@@ -58,13 +60,18 @@ VARIABLE = Symbol("t")
 
 
 def latex_document(
-    derivation: Derivation, notation: str | Notation = "cs229", form: str = "matrix", detail: str = "layer"
+    derivation: Derivation,
+    notation: str | Notation = "cs229",
+    form: str = "matrix",
+    detail: str = "layer",
+    report: Report | None = None,
 ) -> str:
     """The whole derivation as a LaTeX document, ready for pdflatex. The same input gives the same text.
 
     notation: a name of NOTATIONS, or a Notation.
     form:     "matrix" writes W^T delta where matrices can say it, "component" writes sums over indices.
     detail:   "result" gives results only, "layer" the main steps, "rule" every substep as well.
+    report:   the outcome of `derivation.verify()`, which the page then states; without it the page claims nothing.
 
     Raises:
         UsageError: an argument that is none of these, or an expression that the page has no form for.
@@ -73,7 +80,7 @@ def latex_document(
         raise UsageError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
     if detail not in DETAILS:
         raise UsageError(f"detail must be one of {', '.join(DETAILS)}, not {detail!r}")
-    return _Page(derivation, notation_named(notation), form, detail).document()
+    return _Page(derivation, notation_named(notation), form, detail, report).document()
 
 
 def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
@@ -107,13 +114,16 @@ class _Line:
 class _Page:
     """Writes one document. Results are written one after the other: the cost is linear in their number."""
 
-    def __init__(self, derivation: Derivation, notation: Notation, form: str, detail: str) -> None:
+    def __init__(
+        self, derivation: Derivation, notation: Notation, form: str, detail: str, report: Report | None
+    ) -> None:
         self.derivation = derivation
         self.program = derivation.program
         self.tensors = derivation.tensors
         self.printer = printer_for(derivation, notation)
         self.form = form
         self.detail = detail
+        self.report = report
         self.used: dict[str, Rule] = {}
         # Heads and final lines are asked for again by the summary.
         self.written: dict[tuple[Basic, Sequence[Symbol]], Basic | None] = {}
@@ -126,12 +136,25 @@ class _Page:
             *self._setup(),
             *(self._sections() if self.detail != "result" else []),
             *self._summary(),
+            *self._verdict(),
             *self._rules(),
             r"\end{document}",
         ]
         # A display belongs to the paragraph before it: a blank line there would open an empty paragraph.
         text = "\n\n".join(part for part in parts if part)
         return re.sub(r"\n\n(?=\\begin\{align\*\}|\\\[)", "\n", text) + "\n"
+
+    def _verdict(self) -> Iterator[str]:
+        if self.report is not None:
+            yield r"\section*{Verification}"
+            count, wrong = len(self.report.rows), len(self.report.failures)
+            kinks = " and on the kinks" if self.report.kink_points else ""
+            yield (
+                f"Every step above, its substeps and its matrix forms, {count} equalities in all, had both sides "
+                f"computed in {DIGITS}-digit arithmetic at {self.report.points} random points{kinks}, with derivatives taken "
+                "by disturbing the network and running it again. "
+                + (f"{wrong} of them are false." if wrong else "All of them hold.")
+            )
 
     # ------------------------------------------------------------------ set-up
 

@@ -1,8 +1,8 @@
 """An independent evaluator: numbers for index expressions, and derivatives by dual numbers.
 
 It knows nothing of the rules that derive: it shares no code with calculus or deltaform. A tensor is a table of mpmath
-numbers with 50 digits. A derivative is taken by its meaning. TotalDerivative(u, v): disturb one element of v, recompute
-every equation downstream, see how u moves. PartialDerivative(u, v): disturb v in the one equation that defines u.
+numbers with 50 digits. A derivative is taken by its meaning. TotalDerivative(u, v): disturb v, recompute every equation
+downstream, see how u moves. PartialDerivative(u, v): disturb v in the one equation that defines u.
 
 Dual numbers carry (value, tangent) through sums, products and powers; the slope of an elementary function is taken
 numerically by mpmath, so that no derivative is written down here either. An undefined function stands for a random
@@ -102,7 +102,7 @@ class Point:
         self.tangents: dict[str, Table] = {}
         self.kink_distance: Any = None  # how close a condition came to changing its mind, over all that was evaluated
         self.compiled: dict[Basic, Compiled] = {}
-        self.totals: dict[tuple[str, str], dict[Place, Table]] = {}
+        self.totals: dict[str, dict[str, dict[Place, Table]]] = {}
         self.tensors = self.program.tensors
         self.waves: dict[str, list[tuple[Any, list[Any], Any]]] = {}
         for equation in self.program.equations:
@@ -126,32 +126,68 @@ class Point:
     # Derivatives by their meaning
 
     def total(self, of: str, by: str) -> dict[Place, Table]:
-        """Place in `by` -> table of d of/d by there: `by` disturbed at that place, all downstream recomputed."""
-        if (of, by) not in self.totals:
-            self._disturb(by)
-        if (of, by) not in self.totals:
-            self.totals[of, by] = {place: {} for place in places(self.extents(self.tensors[by]))}
-        return self.totals[of, by]
+        """Place in `by` -> table of d of/d by there."""
+        if of not in self.totals:
+            self.totals[of] = self._accumulated(of)
+            self._certify(of)
+        if by not in self.totals[of]:
+            self.totals[of][by] = {place: {} for place in places(self.extents(self.tensors[by]))}
+        return self.totals[of][by]
 
-    def _disturb(self, by: str) -> None:
-        reached = {by}
-        downstream = []
+    def _accumulated(self, of: str) -> dict[str, dict[Place, Table]]:
+        """Tables of d of/d v for every v upstream: dual numbers through one equation at a time, joined backwards."""
+        found = {of: {place: {place: NUMBERS.one} for place in places(self.extents(self.tensors[of]))}}
+        for equation in reversed(self.program.equations):
+            outer = found.get(equation.tensor.key)
+            if outer is None:
+                continue
+            for by in dict.fromkeys(key_of(element) or "" for element in elements(equation.rhs)):
+                tables = found.setdefault(by, {place: {} for place in places(self.extents(self.tensors[by]))})
+                for place, table in tables.items():
+                    for at, slope in self._moved(equation, {by: {place: NUMBERS.one}}).items():
+                        for end, weight in outer[at].items():
+                            table[end] = table.get(end, NUMBERS.zero) + weight * slope
+        return found
+
+    def _certify(self, of: str) -> None:
+        """Hold the accumulated tables against their meaning, all at once.
+
+        Every element of every tensor is disturbed by a random amount of its own and everything downstream is recomputed
+        with dual numbers. `of` must then move by the sum of those amounts times the tables' entries. A single wrong
+        entry makes the two differ.
+        """
+        rng = random.Random(f"{self.seed}:disturbance:{of}")
+        amounts = {
+            key: {
+                place: NUMBERS.mpf(rng.randrange(1, 1000)) / 1000 for place in places(self.extents(self.tensors[key]))
+            }
+            for key in self.totals[of]
+        }
+        moved = {key: dict(table) for key, table in amounts.items()}
         for equation in self.program.equations:
-            if equation.tensor.key != by and any(key_of(e) in reached for e in elements(equation.rhs)):
-                reached.add(equation.tensor.key)
-                downstream.append(equation)
-        kept, self.tangents = self.tangents, {}
+            key = equation.tensor.key
+            if key in moved:
+                for at, slope in self._moved(equation, moved).items():
+                    moved[key][at] += slope
+        expected: Table = {}
+        for key, tables in self.totals[of].items():
+            for place, table in tables.items():
+                for end, slope in table.items():
+                    expected[end] = expected.get(end, NUMBERS.zero) + slope * amounts[key][place]
+        for end, value in moved[of].items():
+            if abs(value - expected[end]) > NUMBERS.mpf("1e-30") * max(1, abs(value)):
+                raise DerivationError(
+                    f"the evaluator contradicts itself on the derivatives of {of}; nothing is verified"
+                )
+
+    def _moved(self, equation: Equation, tangents: dict[str, Table]) -> Table:
+        """How the elements of an equation's tensor move when those of its inputs do; those that do not are left out."""
+        kept, self.tangents = self.tangents, tangents
         try:
-            for place in places(self.extents(self.tensors[by])):
-                self.tangents = {by: {place: NUMBERS.one}}
-                self.totals.setdefault((by, by), {})[place] = {place: NUMBERS.one}
-                for equation in downstream:
-                    key = equation.tensor.key
-                    moved = self._run(equation, equation.rhs)
-                    self.tangents[key] = {at: tangent for at, (_, tangent) in moved.items() if tangent is not None}
-                    self.totals.setdefault((key, by), {})[place] = self.tangents[key]
+            found = self._run(equation, equation.rhs)
         finally:
             self.tangents = kept
+        return {at: tangent for at, (_, tangent) in found.items() if tangent is not None}
 
     def partial(self, of: Place, of_key: str, by: Place, by_key: str) -> Any:
         """Derivative of the equation that defines `of_key`, at `of`, by one element of `by_key` alone."""

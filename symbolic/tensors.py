@@ -254,6 +254,16 @@ class Program:
         """The equation that defines each computed tensor, by its key."""
         return {equation.tensor.key: equation for equation in self.equations}
 
+    def sums_to_one(self, key: str) -> bool:
+        """Whether a fact declares that the entries of the tensor along its last axis sum to 1."""
+        return any(
+            fact.after == 1
+            and isinstance(fact.before, Sum)
+            and key_of(fact.before.function) == key
+            and [limit[0] for limit in fact.before.limits] == list(indices_of(fact.before.function)[-1:])
+            for fact in self.facts
+        )
+
     def value_of(self, extent: Expr) -> Expr:
         """A size with its number filled in, where one is known."""
         return extent.xreplace({symbol: Integer(number) for symbol, number in self.sizes.items()})

@@ -77,12 +77,15 @@ class Report:
             "  ".join([*(cell.ljust(width) for cell, width in zip(line[:4], widths, strict=True)), line[4]])
             for line in [head, *body]
         ]
+        return "\n".join([*lines, self.summary])
+
+    @property
+    def summary(self) -> str:
+        """What was checked and what came out, in one line."""
         kink = f" and {self.kink_points} on the kink" if self.kink_points else ""
         verdict = "all true" if self.ok else f"{len(self.failures)} FALSE"
-        lines.append(
-            f"{len(self.rows)} equalities at {self.points} random points{kink}, {DIGITS} digits, {self.sizes}: {verdict}"
-        )
-        return "\n".join(lines)
+        points = f"{self.points} random point{'s' * (self.points != 1)}"
+        return f"{len(self.rows)} equalities at {points}{kink}, {DIGITS} digits, {self.sizes}: {verdict}"
 
 
 def verify(
