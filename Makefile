@@ -7,11 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test clean
+.PHONY: help demo test bench clean
 
 help:
 	@echo "make demo    derive, verify, write, generate and train a network on handwritten digits (files in out/)"
 	@echo "make test    everything that must pass: ruff, mypy, pytest"
+	@echo "make bench   how long deriving takes, by depth"
 	@echo "make clean   remove $(VENV), out/ and caches"
 	@echo "PYTHON=...   the Python (3.11 or newer) that $(VENV) is made with, now $(PYTHON)"
 
@@ -22,6 +23,9 @@ test: $(VENV)/test.stamp
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
+
+bench: $(VENV)/demo.stamp
+	$(BIN)/python benchmarks/derivation.py
 
 $(VENV)/created.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

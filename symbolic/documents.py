@@ -151,8 +151,8 @@ class _Page:
             kinks = " and on the kinks" if self.report.kink_points else ""
             yield (
                 f"Every step above, its substeps and its matrix forms, {count} equalities in all, had both sides "
-                f"computed in {DIGITS}-digit arithmetic at {self.report.points} random points{kinks}, with derivatives taken "
-                "by disturbing the network and running it again. "
+                f"computed in {DIGITS}-digit arithmetic at {self.report.points} random points{kinks}, with derivatives "
+                "taken by disturbing the network and running it again. "
                 + (f"{wrong} of them are false." if wrong else "All of them hold.")
             )
 
