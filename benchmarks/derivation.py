@@ -20,7 +20,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
-import numpy
 import sympy
 from sympy.core.cache import clear_cache
 
@@ -40,11 +39,12 @@ columns:
   page s             derivation.latex(): the LaTeX page, which makes the matrix forms it prints anew
   derive ms/layer    derive s over layers
   ratio              derive ms/layer over that of the smallest depth: 1 is linear growth, more is worse than linear.
-                     What a network costs whatever its depth is shared by more layers the deeper it is, so expect less.
-  ms/further layer   derive s more than the row above, over layers more: free of such shared cost. Linear growth keeps it.
+                     What every network costs, whatever its depth, is shared by more layers in a deeper one.
+  ms/further layer   derive s more than the row above over layers more, and so free of such shared cost; it stays the
+                     same where growth is linear.
 
-Layers of the same mathematics are derived once and renamed; --activations with several names has as many kinds of
-layers in turn, and so measures what repetition saves, and that its saving is not the whole story.
+Layers of the same mathematics are derived once and renamed. With several names, --activations gives as many kinds of
+layers, in turn.
 """
 
 
@@ -59,8 +59,9 @@ class Measurement:
 
     def best(self, other: Measurement) -> Measurement:
         """The smaller of the two for each quantity: what the machine adds is never negative."""
-        pairs = ((self.derive, other.derive), (self.matrix, other.matrix), (self.page, other.page))
-        return Measurement(*(min(pair) for pair in pairs), self.gradients)
+        return Measurement(
+            min(self.derive, other.derive), min(self.matrix, other.matrix), min(self.page, other.page), self.gradients
+        )
 
 
 def network_of(layers: int, activations: list[str]) -> Network:
@@ -76,7 +77,7 @@ def write_as_matrices(derivation: Derivation) -> int:
     for result in derivation.results:
         shape = result.tensor.shape
         for line in (result.steps[0].before, *(step.after for step in result.steps)):
-            # Some lines on the way, such as one with a Kronecker delta, are no matrix expressions; they stay in components.
+            # Some lines on the way are no matrix expressions; the page leaves them in components.
             with contextlib.suppress(NoMatrixForm):
                 matrix_form(line, result.indices, tensors, example, shape)
                 written += 1
@@ -90,14 +91,102 @@ def measure(layers: int, activations: list[str]) -> Measurement:
     """One measurement, in the process it is called in."""
     network = network_of(layers, activations)
     clear_cache()
-    marks = [time.perf_counter()]
+    started = time.perf_counter()
     derivation = derive(network)
-    marks.append(time.perf_counter())
+    derived = time.perf_counter()
     write_as_matrices(derivation)
-    marks.append(time.perf_counter())
-    # So that the page does not gain from the matrix forms that were just made.
+    written = time.perf_counter()
+    # The page must not gain from the matrix forms that were just made.
     clear_cache()
-    marks[-1:] = [marks[-1], time.perf_counter()]
+    opened = time.perf_counter()
     derivation.latex()
-    marks.append(time.perf_counter())
-    return Measurement(marks[1] - marks[0], marks[2] - marks[1], marks[4] - marks[3], len(derivation.gradients))
+    closed = time.perf_counter()
+    return Measurement(derived - started, written - derived, closed - opened, len(derivation.gradients))
+
+
+def measure_all(depths: list[int], rounds: int, activations: list[str]) -> dict[int, Measurement]:
+    """The best of `rounds` measurements of each depth, one process after the other."""
+    found: dict[int, Measurement] = {}
+    fresh = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(max_workers=1, mp_context=fresh, max_tasks_per_child=1) as processes:
+        for number in range(rounds):
+            for layers in depths:
+                _show(f"round {number + 1} of {rounds}, {layers} layers ...")
+                outcome = processes.submit(measure, layers, activations).result()
+                found[layers] = outcome.best(found.get(layers, outcome))
+    _show("")
+    return found
+
+
+def _show(progress: str) -> None:
+    """Where it is, on one line of the terminal, if there is one."""
+    if sys.stderr.isatty():
+        print(f"\r{progress:40}\r", end="", file=sys.stderr, flush=True)
+
+
+def table(found: dict[int, Measurement]) -> str:
+    """The measurements as text, one row a depth, the smallest first."""
+    depths = sorted(found)
+    first = found[depths[0]].derive / depths[0]
+    further = ["", *(
+        f"{1e3 * (found[deep].derive - found[shallow].derive) / (deep - shallow):.1f}"
+        for shallow, deep in pairwise(depths)
+    )]  # fmt: skip
+    rows: list[tuple[str, ...]] = [HEADINGS]
+    for layers, extra in zip(depths, further, strict=True):
+        m = found[layers]
+        each = m.derive / layers
+        rows.append((
+            str(layers), str(m.gradients), f"{m.derive:.2f}", f"{m.matrix:.2f}", f"{m.derive + m.matrix:.2f}",
+            f"{m.page:.2f}", f"{1e3 * each:.1f}", f"{each / first:.2f}", extra,
+        ))  # fmt: skip
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
+    return "\n".join(
+        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    )
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="derivation.py", description=__doc__, epilog=EXPLANATION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument(
+        "--layers", nargs="+", type=count, default=[20, 100, 300], metavar="L", help="depths (default: 20 100 300)"
+    )
+    parser.add_argument(
+        "--rounds", type=count, default=5, metavar="R",
+        help="measurements of each depth; the minimum counts (default: 5)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--activations", nargs="+", choices=sorted(ACTIVATIONS), default=["sigmoid"], metavar="NAME",
+        help="of the hidden layers, in turn (default: sigmoid); one or more of %(choices)s",
+    )  # fmt: skip
+    return parser.parse_args()
+
+
+def count(text: str) -> int:
+    """A whole number from 1."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
+    return int(text)
+
+
+def main() -> int:
+    asked = arguments()
+    try:
+        found = measure_all(sorted(set(asked.layers)), asked.rounds, asked.activations)
+    except DeltaformError as error:
+        print(f"derivation.py: {error}", file=sys.stderr)
+        return 1
+    print(f"{', '.join(asked.activations)} hidden layers, softmax with cross_entropy; best of {asked.rounds}")
+    print(table(found))
+    print(
+        f"{platform.platform()}, {platform.machine()}; Python {platform.python_version()}, "
+        f"SymPy {sympy.__version__}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -25,5 +25,5 @@ history = train(
 )  # fmt: skip
 
 accuracy = history.epochs[-1].accuracy
-assert accuracy is not None and accuracy > 0.93, f"accuracy {accuracy}"
-print(f"checked: {accuracy:.1%} of {len(digits.held_out)} digits that were held out are recognised, above 93 %")
+assert accuracy is not None and accuracy > 0.9, f"accuracy {accuracy}"
+print(f"checked: {accuracy:.1%} of {len(digits.held_out)} digits that were held out are recognised, above 90 %")

@@ -137,7 +137,7 @@ def test_verify_says_no_to_a_wrong_step(capsys, monkeypatch):
     class Wrong(Report):
         ok = False
 
-    monkeypatch.setattr("symbolic.derivation.Derivation.verify", lambda derivation: Wrong((), "none", 3, 0))
+    monkeypatch.setattr("symbolic.derivation.Derivation.verify", lambda derivation, progress: Wrong((), "none", 3, 0))
     assert main(["verify", NETWORK]) == 1
     assert "all gradients agree" in capsys.readouterr().out
 
@@ -302,3 +302,15 @@ def test_demo(folder, capsys):
     assert "import numpy" in module and "symbolic" not in module
     (folder / "file").write_text("")
     assert main(["demo", "--out", "file"]) == 2
+
+
+def test_no_page_is_written_for_a_wrong_derivation(tmp_path, capsys, monkeypatch):
+    class Wrong(Report):
+        ok = False
+
+    monkeypatch.setattr("symbolic.derivation.Derivation.verify", lambda derivation, progress: Wrong((), "none", 3, 0))
+    page = tmp_path / "page.tex"
+    assert main(["derive", NETWORK, "-o", str(page)]) == 1
+    assert not page.exists() and "no page is written" in capsys.readouterr().err
+    assert main(["derive", NETWORK, "-o", str(page), "--no-verify"]) == 0
+    assert "Verification" not in page.read_text()

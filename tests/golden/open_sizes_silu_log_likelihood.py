@@ -134,6 +134,8 @@ def _checked(params, given):
     _check_parameters(params, PARAMETERS, sizes, dtypes)
     for name, array in given:
         _check_array(name, array, ARRAYS[name], sizes, dtypes)
+        if name == "Y":
+            _check_interval(name, array, 0, 1)
         arrays.append(array)
     return arrays
 
@@ -191,4 +193,14 @@ def _check_array(name, array, shape, sizes, dtypes):
     dtypes.append((array.dtype, f"{name} is"))
 
 
-# deltaform checksum: a004d5895c9eef33724af26a103e21d4
+def _check_interval(name, array, low, high):
+    """Refuse values outside [low, high]; NaN is let through, so that it shows in the result."""
+    if (array < low).any() or (array > high).any():
+        found = float(array.min()) if (array < low).any() else float(array.max())
+        raise DataError(
+            f"{name} contains {found}; its values must lie between {low} and {high}: "
+            f"recode them, as labels {low} and {high}"
+        )
+
+
+# deltaform checksum: 2672b60792608e11e9d1a42efc2431a9

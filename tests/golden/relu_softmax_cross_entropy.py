@@ -131,6 +131,8 @@ def _checked(params, given):
         _check_array(name, array, ARRAYS[name], sizes, dtypes)
         if name == "Y":
             _check_distribution(name, array)
+        if name == "Y":
+            _check_interval(name, array, 0, 1)
         arrays.append(array)
     return arrays
 
@@ -218,4 +220,14 @@ def _check_distribution(name, array):
         )
 
 
-# deltaform checksum: 3b485508996a4bef574984a9b66bce94
+def _check_interval(name, array, low, high):
+    """Refuse values outside [low, high]; NaN is let through, so that it shows in the result."""
+    if (array < low).any() or (array > high).any():
+        found = float(array.min()) if (array < low).any() else float(array.max())
+        raise DataError(
+            f"{name} contains {found}; its values must lie between {low} and {high}: "
+            f"recode them, as labels {low} and {high}"
+        )
+
+
+# deltaform checksum: 8b9ce3513987c9d7f9f45196f4301b94
