@@ -24,7 +24,7 @@ from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
 from symbolic.matrixform import MatrixExpression, matrix_form, stacked_form
 from symbolic.notation import Notation, escape_text, notation_named
-from symbolic.rules import RULES, Result, Rule, Step
+from symbolic.rules import DEFINITION, RULES, Result, Rule, Step
 from symbolic.tensors import Equation, Fact, elements, key_of
 
 if TYPE_CHECKING:
@@ -322,7 +322,10 @@ class _Page:
         shape = result.tensor.shape
         heads = [name, first] if self._introduces_name(result) else [first]
         in_matrices = all(self._matrix(head, result.indices, shape) is not None for head in heads)
-        items = [(first, "definition" if len(heads) == 2 else "")]
+        items = [(first, "")]
+        if len(heads) == 2:
+            self.used[DEFINITION.name] = DEFINITION
+            items = [(first, DEFINITION.name)]
         for step in result.steps:
             items.append((step.after, f"{self._label(step)} {marks.get(id(step), '')}".strip()))
         lines: list[_Line] = []

@@ -23,6 +23,7 @@ class Rule:
     law: str
 
 
+DEFINITION = Rule("definition", "a derivative dL/dv that later lines use is given a name")
 CHAIN = Rule(
     "chain rule",
     "dL/dv = sum over every u computed from v, and every element i of u, of dL/du_i * partial u_i/partial v",
@@ -40,7 +41,19 @@ USE_FACT = Rule("use a fact", "something declared of the data")
 WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
 
 # In the order in which a derivation meets them; the page's list of rules and the documentation are made from it.
-RULES = (CHAIN, SUBSTITUTE, NAME, FUNCTION, DIFFERENTIATE, CONTRACT, REUSE_OUTPUT, TIDY, USE_FACT, WRITE_AS_MATRICES)
+RULES = (
+    DEFINITION,
+    CHAIN,
+    SUBSTITUTE,
+    NAME,
+    FUNCTION,
+    DIFFERENTIATE,
+    CONTRACT,
+    REUSE_OUTPUT,
+    TIDY,
+    USE_FACT,
+    WRITE_AS_MATRICES,
+)
 
 
 @dataclass(frozen=True)
