@@ -35,7 +35,7 @@ from symbolic.matrixform import (
     SumOverExamples,
     Transpose,
 )  # fmt: skip
-from symbolic.printorder import ADD, ATOM, MULTIPLY, OPEN, OrderedPrinter, brackets
+from symbolic.printorder import ADD, ATOM, MULTIPLY, OPEN, OrderedPrinter, beside, brackets
 from symbolic.recognition import indicator, maximum, negated, norm
 from symbolic.tensors import FunctionName, Tensor, indices_of, key_of
 
@@ -327,7 +327,7 @@ class LatexPrinter(OrderedPrinter):
         vector = norm(node)
         if vector is not None:
             return rf"\lVert {self._text(vector)} \rVert^2"
-        return " ".join(self._bracketed(part, MULTIPLY) for part in node.args)
+        return beside([self._bracketed(part, MULTIPLY) for part in node.args])
 
     def _print_Hadamard(self, node: Hadamard) -> str:
         sign = f" {self.notation.hadamard} "

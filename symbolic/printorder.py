@@ -75,9 +75,27 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
+# How a name of several letters begins.
+WORD = r"\mathrm{"
+
+
 def brackets(text: str) -> str:
     tall = any(mark in text for mark in (r"\frac", r"\sum", r"\begin", r"\left"))
     return rf"\left({text}\right)" if tall else f"({text})"
+
+
+def beside(factors: Sequence[str]) -> str:
+    """Factors side by side: two numbers with a dot between them, words with a space that shows."""
+    joined = ""
+    for before, text in zip(["", *factors], factors, strict=False):
+        if not before:
+            gap = ""
+        elif before[-1].isdigit() and text[0].isdigit():
+            gap = r" \cdot "
+        else:
+            gap = r" \, " if WORD in before and WORD in text else " "
+        joined += gap + text
+    return joined
 
 
 class OrderedPrinter(Printer):
@@ -332,16 +350,7 @@ class OrderedPrinter(Printer):
                 texts.append(self._bracketed(factor, OPEN))
             else:
                 texts.append(self._bracketed(factor, MULTIPLY if len(factors) > 1 else ADD))
-        joined = ""
-        for text in texts:
-            joined += (
-                rf" \cdot {text}"
-                if joined and joined[-1].isdigit() and text[0].isdigit()
-                else f" {text}"
-                if joined
-                else text
-            )
-        return joined
+        return beside(texts)
 
     def _print_Mul(self, node: Basic) -> str:
         negative, front, above, below = self._fraction(node)

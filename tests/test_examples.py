@@ -1,4 +1,4 @@
-"""The examples and the benchmark, run as a reader runs them: in processes of their own, from a folder that stays empty."""
+"""The examples and the benchmark, run as a reader runs them: as processes, from a folder that stays empty."""
 
 import ast
 import os
