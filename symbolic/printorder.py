@@ -7,7 +7,7 @@ brackets. Numbers become fractions in front or under a line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sympy import (
