@@ -12,6 +12,9 @@ _HOMES = {
     "import_module": "codegen.modules",
     "initialize": "codegen.initialization",
     "lambdify": "codegen.functions",
+    "load": "codegen.datasets",
+    "load_checkpoint": "codegen.checkpoints",
+    "save_checkpoint": "codegen.checkpoints",
     "train": "codegen.training",
     "write_module": "codegen.modules",
 }

@@ -164,7 +164,7 @@ def demonstration(arguments: argparse.Namespace) -> int:
     write_atomically(page, derivation.latex("cs229", "matrix", "layer", report).encode())
     write_module(derivation, module, force=True)
     code = check_code(network, derivation)
-    say(f"generated code: {str(code).splitlines()[-1]}")
+    say(f"generated code: {code.summary}")
     if not code.ok:
         print(code)
         return NO

@@ -65,9 +65,14 @@ class GradientReport:
         ]  # fmt: skip
         widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, self.summary])
+
+    @property
+    def summary(self) -> str:
+        """What came out, in one line."""
         wrong = sum(not c.ok for c in self.checks)
         verdict = "all gradients agree" if not wrong else f"{wrong} of {len(self.checks)} gradients differ"
-        return "\n".join([*lines, f"{verdict} ({self.method}, tolerance {self.tolerance:g})"])
+        return f"{verdict} ({self.method}, tolerance {self.tolerance:g})"
 
 
 def check_gradients(

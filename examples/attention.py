@@ -43,7 +43,7 @@ for result in derivation.results:
     if result.named:
         print(f"{result.equation.lhs} = {result.equation.rhs}")
 steps = derivation.verify()
-print(f"\n{str(steps).splitlines()[-1]}\n")
+print(f"\n{steps.summary}\n")
 
 functions = lambdify(derivation)
 random = np.random.default_rng(0)

@@ -42,7 +42,7 @@ for result in derivation.results:
     if result.named:
         print(f"{result.equation.lhs} = {result.equation.rhs}\n")
 steps = derivation.verify()
-print(f"{str(steps).splitlines()[-1]}\n")
+print(f"{steps.summary}\n")
 
 functions = lambdify(derivation)
 random = np.random.default_rng(0)

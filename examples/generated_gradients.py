@@ -1,6 +1,6 @@
 """From a derivation to NumPy: functions to call at once, a module to keep, and a check that believes neither.
 
-    python examples/generated_gradients.py
+python examples/generated_gradients.py
 """
 
 from pathlib import Path

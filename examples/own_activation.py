@@ -1,6 +1,6 @@
 """An activation of your own is its formula and nothing else: the derivative is derived like all others.
 
-    python examples/own_activation.py
+python examples/own_activation.py
 """
 
 import numpy as np
@@ -24,7 +24,7 @@ for result in derivation.results:
         print(f"{result.equation.lhs} = {result.equation.rhs}")
 
 steps = derivation.verify()
-print(f"\n{str(steps).splitlines()[-1]}\n")
+print(f"\n{steps.summary}\n")
 
 random = np.random.default_rng(1)
 X, Y = random.normal(size=(12, 4)), random.integers(0, 2, size=(12, 1)).astype(float)

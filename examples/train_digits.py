@@ -1,6 +1,6 @@
 """Training on real handwritten digits, by gradients that were derived a moment before.
 
-    python examples/train_digits.py      needs scikit-learn: pip install 'deltaform[digits]'
+python examples/train_digits.py      needs scikit-learn: pip install 'deltaform[digits]'
 """
 
 import sys

@@ -1,6 +1,6 @@
 """The textbook's general case: any activation g, any cost c, any widths, and g', c' on the page.
 
-    python examples/undefined_functions.py
+python examples/undefined_functions.py
 """
 
 from symbolic import Network, derive
@@ -18,7 +18,7 @@ print(summary)
 
 # To be checked, g and c are given random smooth stand-ins: a step that holds for those uses nothing special of them.
 report = derivation.verify()
-print(str(report).splitlines()[-1])
+print(report.summary)
 
 assert report.ok, report
 assert r"\delta^{[1]} &= (W^{[2]\top} \delta^{[2]}) \circ g'(z^{[1]})" in summary

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from symbolic.documents import latex_document
+from symbolic.errors import DerivationError
 from symbolic.notation import Notation
 from symbolic.rules import Result, Step
 from symbolic.tensors import Equation, Program, Tensor
@@ -32,6 +33,21 @@ class Derivation:
         found = dict(self.program.tensors)
         found.update((result.tensor.key, result.tensor) for result in self.results)
         return found
+
+    def __getitem__(self, key: str) -> Result:
+        """The result with this key, such as "delta2" or "dW1"; adj_x is the adjoint of a tensor x.
+
+        Raises:
+            DerivationError: there is none; lists those that there are.
+        """
+        for result in self.results:
+            if result.tensor.key == key:
+                return result
+        raise DerivationError(f"there is no result {key!r}; there are {', '.join(r.tensor.key for r in self.results)}")
+
+    def __str__(self) -> str:
+        """The named results, as equations."""
+        return "\n".join(str(result.equation) for result in self.results if result.named)
 
     @property
     def equations(self) -> tuple[Equation, ...]:

@@ -66,7 +66,7 @@ def stand_in_sizes(program: Program) -> dict[Symbol, int]:
                 example_axis.add(extent)
                 sizes[extent] = STAND_IN_EXAMPLES
     count = 0
-    for tensor in program.tensors.values():
+    for tensor in sorted(program.tensors.values(), key=lambda tensor: tensor.role == "target"):
         for extent in tensor.shape:
             if isinstance(extent, Symbol) and extent not in sizes:
                 sizes[extent] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]

@@ -16,58 +16,42 @@ from sympy import Expr, Integer, Tuple
 from sympy.core.symbol import Str
 
 
-class TotalDerivative(Expr):
+class _DerivativeOf(Expr):
+    """An unevaluated derivative of one tensor element by another."""
+
+    is_commutative = True
+    sign = "d"
+
+    def __new__(cls, of: Expr, by: Expr) -> _DerivativeOf:
+        return Expr.__new__(cls, of, by)
+
+    @property
+    def of(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def by(self) -> Expr:
+        return self.args[1]
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"{self.sign}{printer.doprint(self.of)}/{self.sign}{printer.doprint(self.by)}"
+
+
+class TotalDerivative(_DerivativeOf):
     """d of / d by, through every path that leads from `by` to `of`. Arguments: two tensor elements."""
 
-    is_commutative = True
 
-    def __new__(cls, of: Expr, by: Expr) -> TotalDerivative:
-        return Expr.__new__(cls, of, by)
-
-    @property
-    def of(self) -> Expr:
-        return self.args[0]
-
-    @property
-    def by(self) -> Expr:
-        return self.args[1]
-
-
-class PartialDerivative(Expr):
+class PartialDerivative(_DerivativeOf):
     """Derivative of the equation that defines `of`, by `by` alone. Arguments: two tensor elements."""
 
-    is_commutative = True
-
-    def __new__(cls, of: Expr, by: Expr) -> PartialDerivative:
-        return Expr.__new__(cls, of, by)
-
-    @property
-    def of(self) -> Expr:
-        return self.args[0]
-
-    @property
-    def by(self) -> Expr:
-        return self.args[1]
+    sign = "partial "
 
 
-class FunctionDerivative(Expr):
+class FunctionDerivative(_DerivativeOf):
     """f'(argument) for a function of one variable that an equation names: sigma'(z_j), not yet evaluated.
 
     Arguments: the element a_j = f(z_j) that the function gives, and the element z_j that it takes.
     """
-
-    is_commutative = True
-
-    def __new__(cls, of: Expr, by: Expr) -> FunctionDerivative:
-        return Expr.__new__(cls, of, by)
-
-    @property
-    def of(self) -> Expr:
-        return self.args[0]
-
-    @property
-    def by(self) -> Expr:
-        return self.args[1]
 
 
 class Undefined(Expr):
@@ -96,6 +80,13 @@ class Undefined(Expr):
     @property
     def arguments(self) -> tuple[Expr, ...]:
         return self.args[2:]
+
+    def _sympystr(self, printer: Any) -> str:
+        inside = ", ".join(printer.doprint(argument) for argument in self.arguments)
+        if len(self.orders) == 1:
+            return f"{self.name}{chr(39) * self.orders[0]}({inside})"
+        marks = "".join(str(place) * order for place, order in enumerate(self.orders, 1))
+        return f"{self.name}{'_' if marks else ''}{marks}({inside})"
 
     def _eval_derivative(self, variable: Expr) -> Expr:
         total: Expr = Integer(0)

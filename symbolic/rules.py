@@ -70,6 +70,9 @@ class Step:
     substeps: tuple[Step, ...] = ()
     because: Fact | Equation | str | None = None
 
+    def __str__(self) -> str:
+        return f"= {self.after}    ({self.rule.name})"
+
     def walk(self) -> Iterator[Step]:
         """This step after all of its substeps."""
         for substep in self.substeps:
@@ -95,6 +98,11 @@ class Result:
         """The result, read off the last step."""
         return Equation(self.tensor, self.indices, self.steps[-1].after)
 
+    def __str__(self) -> str:
+        head = f"{self.tensor[self.indices]} = " if self.named else ""
+        return "\n  ".join([f"{head}{self.steps[0].before}", *map(str, self.steps)])
+
     def walk(self) -> Iterator[Step]:
+        """Every step and substep, substeps first."""
         for step in self.steps:
             yield from step.walk()

@@ -192,6 +192,9 @@ class Equation:
     def lhs(self) -> Expr:
         return self.tensor[self.indices]
 
+    def __str__(self) -> str:
+        return f"{self.lhs} = {self.rhs}"
+
 
 @dataclass(frozen=True)
 class Fact:

@@ -62,6 +62,9 @@ class Report:
     def ok(self) -> bool:
         return bool(self.rows) and all(row.ok for row in self.rows)
 
+    def __bool__(self) -> bool:
+        return self.ok
+
     @property
     def failures(self) -> tuple[Row, ...]:
         return tuple(row for row in self.rows if not row.ok)

@@ -15,7 +15,7 @@ EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 LAST_LINES = {
     "attention": r"checked: single-head attention, by its steps and by central differences",
     "batch_norm": r"checked: batch norm, by its steps and by central differences",
-    "first_derivation": r"checked: every step is true, in 4 gradients and 2 deltas",
+    "first_derivation": r"checked: every step is true, for 4 gradients",
     "generated_gradients": r"checked: lambdify and the module agree with central differences in 99 places",
     "layer_norm": r"checked: layer norm, by its steps and by central differences",
     "own_activation": r"checked: gaussian and squared_relu, by their steps and by central differences",
