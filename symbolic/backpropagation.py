@@ -140,7 +140,7 @@ class _Sweep:
             raise ProgramError(f"tensor {tensor.key} has the name that a derivative by {tensor.of} needs; rename it")
         return tensor
 
-    def _mayinline(self, key: str) -> bool:
+    def _may_inline(self, key: str) -> bool:
         """Only one later line would mention the name, so its form may stand there instead."""
         users = [one for one in self.inputs.get(key, ()) if one in self.needed]
         return len(users) == 1 and users[0] in self.inputs and key not in self.wanted and key != self.top.key
@@ -170,7 +170,7 @@ class _Sweep:
     def _adjoint_result(self, tensor: Tensor) -> Result:
         """The adjoint of a computed tensor, through the names of later adjoints, or their forms if that is less."""
         terms = self._terms(tensor)
-        open_keys = [t.equation.tensor.key for t in terms if self._mayinline(t.equation.tensor.key)]
+        open_keys = [t.equation.tensor.key for t in terms if self._may_inline(t.equation.tensor.key)]
         inlined = self._steps(tensor, terms, set(open_keys))
         if open_keys and not all(t.elementwise for t in terms):
             by_name = self._steps(tensor, terms, set())
@@ -316,6 +316,11 @@ class _Sweep:
                 f"the objective does not depend on {tensor.key}; its gradient is 0", DeltaformWarning, stacklevel=4
             )
             self._put(f"d{tensor.key}", Result(gradient, tensor.indices, (Step(CHAIN, whole, Integer(0)),)))
+            return
+        if tensor.key == self.top.key:
+            weights = self._weight(objective)
+            step = Step(DIFFERENTIATE, whole, weights[-1].after, tuple(weights), weights[0].because)
+            self._put(f"d{tensor.key}", Result(gradient, tensor.indices, (step,)))
             return
         computed = self.results.get(tensor.key)
         if objective.key == self.top.key:

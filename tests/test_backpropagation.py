@@ -75,6 +75,12 @@ def test_gradients_by_inputs_and_intermediate_tensors():
     assert derivation.verify(points=1).ok
 
 
+def test_the_gradient_by_the_loss_of_one_example_is_its_weight_in_the_cost():
+    derivation = derive(quiet("3 -> 2; half_squared_error"), wrt=["ell"])
+    assert derivation.gradients["ell"].rhs == 1 / size("N")
+    assert derivation.verify(points=1).ok
+
+
 def test_only_what_is_asked_for_is_derived():
     keys = {result.tensor.of for result in derive(quiet("3 -> 4 tanh -> 2; half_squared_error"), wrt=["b2"]).results}
     assert keys == {"a2", "z2", "b2"}
