@@ -11,20 +11,32 @@ objective's mean or sum over the examples comes in front of the parameters' grad
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from sympy import Add, Expr, Integer, Sum, Symbol, Tuple
+from sympy import Add, Expr, Integer, Symbol, Tuple
 
-from symbolic.calculus import contract, derivative, fresh, letters, rename_bound, shape_ranges, substitute_indices
+from symbolic.calculus import (
+    contract,
+    derivative,
+    fresh,
+    letters,
+    rename_bound,
+    shape_ranges,
+    substitute_indices,
+    summation,
+)
 from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, DerivationError, ProgramError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.repetition import Repetition
 from symbolic.rules import CHAIN, CONTRACT, DIFFERENTIATE, FUNCTION, NAME, REUSE_OUTPUT, SUBSTITUTE, TIDY, Result, Step
-from symbolic.tensors import Equation, Program, Tensor, elements, indices_of, key_of, over, per_example_loss
+from symbolic.tensors import Equation, Program, Tensor, elements, indices_of, key_of, per_example_loss
+
+# A form of more operations than this gets a name, even if it is used once: nested forms would grow with depth.
+DEAREST_INLINED = 40
 
 
 class HasProgram(Protocol):
@@ -66,12 +78,12 @@ class _Term:
     """One summand of the law of total derivatives: through `equation`, at `place`, summed over `bound`."""
 
     equation: Equation
-    place: tuple[Expr, ...]
+    place: tuple[Symbol, ...]
     bound: tuple[tuple[Symbol, Expr], ...]
     elementwise: bool
 
     def summed(self, body: Expr) -> Expr:
-        return Sum(body, *(over(letter, extent) for letter, extent in self.bound)) if self.bound else body
+        return summation(body, *self.bound)
 
 
 @dataclass
@@ -89,6 +101,7 @@ class _Sweep:
             for key in self.inputs[equation.tensor.key]:
                 self.consumers[key].append(equation)
         self.needed = self._between()
+        self._refuse_shared_intermediates()
         self.order: list[str] = []
         self.repetition = Repetition()
         layers: dict[int | None, list[str]] = {}
@@ -108,6 +121,16 @@ class _Sweep:
             if equation.tensor.key in upstream:
                 upstream.update(self.inputs[equation.tensor.key])
         return downstream & upstream
+
+    def _refuse_shared_intermediates(self) -> None:
+        """With an examples' axis, what is computed for all examples together has no derivative for one of them."""
+        example = self.program.example
+        for key in self.program.definitions:
+            if example is not None and key in self.needed and example not in self.tensors[key].indices:
+                raise ProgramError(
+                    f"{key} is computed once for all examples, without the examples' axis {example}. "
+                    "Leave Program.example out, so that the examples' axis is treated like any other"
+                )
 
     def run(self) -> tuple[Result, ...]:
         pending = [key for key in self.tensors if key in self.wanted]
@@ -153,7 +176,7 @@ class _Sweep:
             if equation.tensor.key not in self.needed:
                 continue
             taken = set(tensor.indices) | letters(equation.rhs) | set(equation.indices)
-            place: list[Expr] = []
+            place: list[Symbol] = []
             bound: list[tuple[Symbol, Expr]] = []
             same = equation.tensor.layer == tensor.layer
             for letter, extent in zip(equation.indices, equation.tensor.shape, strict=True):
@@ -171,6 +194,7 @@ class _Sweep:
         """The adjoint of a computed tensor, through the names of later adjoints, or their forms if that is less."""
         terms = self._terms(tensor)
         open_keys = [t.equation.tensor.key for t in terms if self._may_inline(t.equation.tensor.key)]
+        open_keys = [key for key in open_keys if cost(self.results[key].steps[-1].after) <= DEAREST_INLINED]
         inlined = self._steps(tensor, terms, set(open_keys))
         if open_keys and not all(t.elementwise for t in terms):
             by_name = self._steps(tensor, terms, set())
@@ -184,23 +208,27 @@ class _Sweep:
     def _steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> tuple[Step, ...]:
         """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
         ranges = shape_ranges(tensor.indices, tensor.shape)
-        mentioned = {
-            key for term in terms for key in (*self.inputs[term.equation.tensor.key], term.equation.tensor.key)
-        }
         given = Tuple(
             self.top.element, tensor.element, *tensor.shape,
             *(Tuple(
                 term.equation.lhs, term.equation.rhs, *term.equation.tensor.shape, *term.place,
                 self._value(term, ranges, inline),
             ) for term in terms),
-            *(part for fact in self.program.facts for part in (fact.before, fact.after)
-              if mentioned & {key_of(element) for element in elements(fact.before)}),
         )  # fmt: skip
         traits = tuple(
             (t.elementwise, t.equation.tensor.key in inline, t.equation.tensor.key == self.top.key) for t in terms
         )
         cited = [term.equation for term in terms]
-        return self.repetition.steps(given, traits, cited, lambda: self._derived_steps(tensor, terms, inline))
+        return self._repeated(given, traits, cited, lambda: self._derived_steps(tensor, terms, inline))
+
+    def _repeated(
+        self, given: Tuple, traits: Hashable, cited: list[Equation], compute: Callable[[], list[Step]]
+    ) -> tuple[Step, ...]:
+        """The chain of an equal layer, renamed; layers are equal only if the same facts hold of what they mention."""
+        mentioned = {key_of(element) for element in elements(given)}
+        facts = [f for f in self.program.facts if mentioned & {key_of(element) for element in elements(f.before)}]
+        whole = Tuple(given, *(part for fact in facts for part in (fact.before, fact.after)))
+        return self.repetition.steps(whole, traits, [*cited, *facts], compute)
 
     def _derived_steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> list[Step]:
         element = tensor.element
@@ -295,9 +323,10 @@ class _Sweep:
         contracted = contract(raw, ranges)
         if contracted != raw:
             steps.append(Step(CONTRACT, raw, contracted))
-        reused = reuse_output(contracted, equation)
+        placed = Equation(equation.tensor, tensor.indices if term.elementwise else term.place, rhs)
+        reused = reuse_output(contracted, placed)
         if reused is not None:
-            steps.append(reused)
+            steps.append(Step(REUSE_OUTPUT, contracted, reused, because=equation))
         simpler = best(steps[-1].after)
         if rank(simpler) < rank(steps[-1].after):
             steps.append(Step(TIDY, steps[-1].after, simpler))
@@ -341,9 +370,9 @@ class _Sweep:
         else:
             form = computed.tensor.element
         given = Tuple(objective.element, self.top.element, tensor.element, *tensor.shape, self.top.shape[0], form)
-        steps = self.repetition.steps(
-            given, ("total", computed.tensor.role), (), lambda: self._total_steps(tensor, form, computed.tensor.key)
-        )
+        source = computed.tensor.key
+        given = Tuple(*given, Symbol(source, real=True))
+        steps = self._repeated(given, computed.tensor.role, [], lambda: self._total_steps(tensor, form, source))
         self._put(f"d{tensor.key}", Result(gradient, tensor.indices, steps))
 
     def _total_steps(self, tensor: Tensor, form: Expr, source: str) -> list[Step]:
@@ -355,7 +384,7 @@ class _Sweep:
         one = TotalDerivative(self.top.element, tensor.element)
 
         def total(body: Expr) -> Expr:
-            return body if carried else Sum(body, over(example, extent))
+            return body if carried else summation(body, (example, extent))
 
         ranges = {**shape_ranges(tensor.indices, tensor.shape), example: extent}
         chained = total(weights[0].before * one)

@@ -127,13 +127,50 @@ def contract(expression: Expr, ranges: Ranges) -> Expr:
     return rebuild(expression, [contract(a, ranges) if isinstance(a, Expr) else a for a in expression.args])
 
 
+def summation(body: Expr, *bound: tuple[Symbol, Expr]) -> Expr:
+    """Sum of `body` over each (letter, extent); `body` itself where there is none.
+
+    A trap: `Sum` folds a Piecewise in its summand to the outside, past an inner sum whose letter the condition holds.
+    An inner sum of cases therefore joins the outer one: sum over i of c_i times the sum over j of f_ij is the sum over
+    i, j of c_i f_ij.
+
+    Raises:
+        DerivationError: where the two cannot be joined.
+    """
+    if not bound:
+        return body
+    if isinstance(body, Add) and any(_sums_cases(term) for term in body.args):
+        return Add(*(summation(term, *bound) for term in body.args))
+    limits = [over(letter, extent) for letter, extent in bound]
+    factors = list(Mul.make_args(body))
+    for position, factor in enumerate(factors):
+        if isinstance(factor, Sum) and factor.has(Piecewise):
+            rest = Mul(*factors[:position], *factors[position + 1 :])
+            inner = rename_bound(factor, letters(rest) | {letter for letter, _ in bound})
+            body, limits = inner.function * rest, [*inner.limits, *limits]
+            break
+    total = Sum(body, *limits)
+    if not free_letters(total) <= free_letters(body) - {limit[0] for limit in limits}:
+        raise DerivationError(f"the sum of {body} cannot be written: give its inner sum an equation of its own")
+    return total
+
+
+def _sums_cases(term: Expr) -> bool:
+    return any(isinstance(factor, Sum) and factor.has(Piecewise) for factor in Mul.make_args(term))
+
+
+def free_letters(expression: Basic) -> set[Symbol]:
+    """The index letters that stand for fixed values in `expression`. A set: never iterate it where order matters."""
+    return {node for node in expression.free_symbols if node.is_integer and not node.is_positive}
+
+
 def sum_over(body: Expr, letter: Symbol, extent: Expr, ranges: Ranges) -> Expr:
     """Sum of an already contracted `body` over `letter`, contracted."""
     if not body.has(letter):
         return extent * body
     if isinstance(body, Add):
         if not body.has(KroneckerDelta) and all(term.has(letter) for term in body.args):
-            return Sum(body, over(letter, extent))
+            return summation(body, (letter, extent))
         return Add(*(sum_over(term, letter, extent, ranges) for term in body.args))
     factors = list(Mul.make_args(body))
     for position, factor in enumerate(factors):
@@ -154,7 +191,7 @@ def sum_over(body: Expr, letter: Symbol, extent: Expr, ranges: Ranges) -> Expr:
     outside = Mul(*(factor for factor in factors if not factor.has(letter)))
     inside = Mul(*(factor for factor in factors if factor.has(letter)))
     if outside == 1:
-        return Sum(inside, over(letter, extent))
+        return summation(inside, (letter, extent))
     return outside * sum_over(inside, letter, extent, ranges)
 
 
@@ -188,7 +225,7 @@ def _collapse(delta: KroneckerDelta, rest: Expr, letter: Symbol, extent: Expr, r
                 f"{delta} joins {letter}, which runs over {extent} elements, with {other}, "
                 f"which runs over {ranges.get(other)}"
             )
-    elif not (other.is_Integer and extent.is_Integer and 0 <= other < extent):
+    elif not (other.is_Integer and other >= 0 and (extent - other).is_positive):
         raise DerivationError(
             f"{delta}: {other} is not known to lie in the range of {letter}, which has {extent} elements"
         )

@@ -10,6 +10,7 @@ rational part is rearranged.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import prod
 
 from sympy import (
     Add,
@@ -36,12 +37,14 @@ from sympy import (
 )
 from sympy.core.traversal import preorder_traversal
 
-from symbolic.calculus import letters, rebuild
+from symbolic.calculus import bound_limits, letters, rebuild, summation
 from symbolic.errors import DerivationError
-from symbolic.rules import REUSE_OUTPUT, TIDY, USE_FACT, Step
+from symbolic.rules import TIDY, USE_FACT, Step
 from symbolic.tensors import Equation, Fact
 
 LARGEST_PASS = 20
+# A product that has more terms when it is multiplied out is left as it is: cancelling would take exponential time.
+MOST_TERMS = 256
 LONGEST_PLAIN_NUMBER = 3
 
 
@@ -104,8 +107,23 @@ class Opaque:
 def rearranged(expression: Expr) -> Iterator[Expr]:
     """Equal forms of a rational expression: cancelled, factored, with signs turned to read a(1 - a)."""
     opaque = Opaque()
-    for form in rational_forms(cancel(together(opaque.hide(expression)))):
+    skeleton = opaque.hide(expression)
+    if expanded_terms(skeleton) > MOST_TERMS:
+        return
+    for form in rational_forms(cancel(together(skeleton))):
         yield opaque.show(form)
+
+
+def expanded_terms(skeleton: Expr) -> int:
+    """How many terms a rational expression would have if it were multiplied out, at the most."""
+    if isinstance(skeleton, Add):
+        return sum(expanded_terms(term) for term in skeleton.args)
+    if isinstance(skeleton, Mul):
+        return prod(expanded_terms(one) for one in skeleton.args)
+    if isinstance(skeleton, Pow):
+        inner = expanded_terms(skeleton.base)
+        return inner ** abs(int(skeleton.exp)) if inner > 1 else 1
+    return 1
 
 
 def rational_forms(flat: Expr) -> tuple[Expr, ...]:
@@ -176,7 +194,7 @@ def _sum_out(body: Expr, node: Sum) -> Expr:
     inside = [one for one in Mul.make_args(body) if letters(one) & bound]
     if not inside:
         return node
-    return Mul(*outside) * Sum(Mul(*inside), *node.limits)
+    return Mul(*outside) * summation(Mul(*inside), *((letter, high + 1) for letter, _, high in node.limits))
 
 
 def apply_fact(node: Basic, fact: Fact) -> Expr:
@@ -190,7 +208,10 @@ def apply_fact(node: Basic, fact: Fact) -> Expr:
 
 
 def unify(pattern: Basic, target: Basic) -> dict[Expr, Expr] | None:
-    """The values of the pattern's letters, free and bound, that make it the target; None if there are none."""
+    """The values of the pattern's letters, free and bound, that make it the target; None if there are none.
+
+    A bound letter stands for a bound one, each for its own; a free letter never for one that the target binds.
+    """
     swap: dict[Expr, Expr] = {}
     stack = [(pattern, target)]
     while stack:
@@ -205,6 +226,12 @@ def unify(pattern: Basic, target: Basic) -> dict[Expr, Expr] | None:
             return None
         else:
             stack.extend(zip(one.args, other.args, strict=True))
+    bound = {letter for letter, _ in bound_limits(pattern)}
+    captured = {letter for letter, _ in bound_limits(target)}
+    own = [value for letter, value in swap.items() if letter in bound]
+    free = [value for letter, value in swap.items() if letter not in bound]
+    if not set(own) <= captured or len(set(own)) < len(own) or any(letters(value) & captured for value in free):
+        return None
     return swap
 
 
@@ -275,14 +302,18 @@ def solved(equation: Equation) -> tuple[Expr, Expr] | None:
     return atom, opaque.show(cancel(-rest / slope))
 
 
-def reuse_output(expression: Expr, equation: Equation) -> Step | None:
+def reuse_output(expression: Expr, equation: Equation) -> Expr | None:
     """Express a derivative of `equation` by its output: exp(-z) = (1 - a)/a turns sigma'(z) into a(1 - a).
+
+    equation: with the letters at which it was differentiated, so that the output is taken at the same place.
 
     Kept only if the atom and the sums disappear and no denominator is left that the output could make zero; on a
     Piecewise, each branch is solved by itself. None where it does not help.
     """
     after = _reused(expression, equation)
-    return None if after is None or after == expression else Step(REUSE_OUTPUT, expression, after, because=equation)
+    if after is None or after == expression or not letters(after) <= letters(expression) | set(equation.indices):
+        return None
+    return after
 
 
 def _reused(expression: Expr, equation: Equation) -> Expr | None:

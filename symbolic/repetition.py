@@ -15,13 +15,13 @@ from sympy import Basic, Expr, Indexed, IndexedBase, Symbol
 from sympy.core.traversal import preorder_traversal
 
 from symbolic.rules import Step
-from symbolic.tensors import Equation
+from symbolic.tensors import Equation, Fact
 
 
 @dataclass(frozen=True)
 class _Chain:
     names: tuple[Symbol, ...]
-    cited: tuple[Equation, ...]
+    cited: tuple[Equation | Fact, ...]
     steps: tuple[Step, ...]
 
 
@@ -32,13 +32,13 @@ class Repetition:
     chains: dict[Hashable, _Chain] = field(default_factory=dict)
 
     def steps(
-        self, given: Basic, traits: Hashable, cited: Sequence[Equation], compute: Callable[[], Sequence[Step]]
+        self, given: Basic, traits: Hashable, cited: Sequence[Equation | Fact], compute: Callable[[], Sequence[Step]]
     ) -> tuple[Step, ...]:
         """The chain that `compute` gives, or an earlier one with its names exchanged.
 
         given:  everything that the chain depends on, as one expression.
         traits: what it depends on besides, names left out.
-        cited:  the equations that its steps may cite.
+        cited:  the equations and facts that its steps may cite.
         """
         names = names_in(given)
         general = renamed(given, {name: _numbered(name.is_integer, at) for at, name in enumerate(names)})
@@ -49,8 +49,8 @@ class Repetition:
             return steps
         swap = {old: new for old, new in zip(known.names, names, strict=True) if old != new}
         keys = {str(old.name): str(new.name) for old, new in swap.items()}
-        equations = dict(zip((e.tensor.key for e in known.cited), cited, strict=True))
-        return tuple(_renamed(step, swap, keys, equations) for step in known.steps)
+        citations = dict(zip(known.cited, cited, strict=True))
+        return tuple(_renamed(step, swap, keys, citations) for step in known.steps)
 
 
 def names_in(expression: Basic) -> tuple[Symbol, ...]:
@@ -86,16 +86,18 @@ def renamed(expression: Basic, swap: dict[Symbol, Symbol]) -> Basic:
     return expression.xreplace(mapping)
 
 
-def _renamed(step: Step, swap: dict[Symbol, Symbol], keys: dict[str, str], equations: dict[str, Equation]) -> Step:
+def _renamed(
+    step: Step, swap: dict[Symbol, Symbol], keys: dict[str, str], citations: dict[Equation | Fact, Equation | Fact]
+) -> Step:
     because = step.because
     if isinstance(because, str):
         because = keys.get(because, because)
-    elif isinstance(because, Equation):
-        because = equations.get(because.tensor.key, because)
+    elif because is not None:
+        because = citations.get(because, because)
     return replace(
         step,
         before=renamed(step.before, swap),
         after=renamed(step.after, swap),
-        substeps=tuple(_renamed(substep, swap, keys, equations) for substep in step.substeps),
+        substeps=tuple(_renamed(substep, swap, keys, citations) for substep in step.substeps),
         because=because,
     )
