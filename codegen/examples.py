@@ -14,7 +14,8 @@ from sympy import Integer
 from codegen.initialization import program_of
 from symbolic.errors import ArchitectureError, DataError, UsageError
 from symbolic.losses import Loss
-from symbolic.tensors import Program, Tensor
+from symbolic.programs import Program
+from symbolic.tensors import Tensor
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 from sympy import Integer
 
 from symbolic.errors import ArchitectureError, UsageError
-from symbolic.tensors import Program, Tensor
+from symbolic.programs import Program
+from symbolic.tensors import Tensor
 
 DTYPES = (np.dtype(np.float32), np.dtype(np.float64))
 # Where the machine does not tell how much memory it has.

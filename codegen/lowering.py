@@ -25,7 +25,8 @@ from codegen.contraction import PRODUCTS, Contraction
 from codegen.layout import Builder, Value
 from codegen.stable import Expm1, LogisticSigmoid, Maximum, MaxOver, Minimum, Softplus, compute_form
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
-from symbolic.tensors import Equation, Program, Tensor, indices_of, key_of
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, indices_of, key_of
 
 FUNCTIONS: Mapping[type, str] = {
     sympy.exp: "exp", sympy.log: "log", sympy.tanh: "tanh", sympy.sin: "sin", sympy.cos: "cos",

@@ -14,7 +14,8 @@ from sympy import Expr, Symbol
 
 from symbolic.derivation import Derivation
 from symbolic.errors import LoweringError, UsageError
-from symbolic.tensors import Program, Tensor, elements, key_of
+from symbolic.programs import Program
+from symbolic.tensors import Tensor, elements, key_of
 
 DTYPES = ("float32", "float64")
 # Names that the generated functions use themselves.

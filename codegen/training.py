@@ -25,7 +25,7 @@ from codegen.progress import Progress
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, TrainingError, UsageError
-from symbolic.tensors import Program
+from symbolic.programs import Program
 
 
 class Diverged(TrainingError):

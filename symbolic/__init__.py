@@ -12,8 +12,9 @@ from symbolic.layers import Dense
 from symbolic.losses import LOSSES, Loss
 from symbolic.network import Network
 from symbolic.notation import NOTATIONS, Notation
+from symbolic.programs import Program
 from symbolic.rules import RULES, Result, Rule, Step
-from symbolic.tensors import Equation, Fact, FunctionName, Program, Tensor, index, over, size
+from symbolic.tensors import Equation, Fact, FunctionName, Tensor, index, over, size
 from symbolic.verification import Report, verify
 
 __all__ = [

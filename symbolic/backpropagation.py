@@ -31,9 +31,10 @@ from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, DerivationError, ProgramError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
+from symbolic.programs import Program, per_example_loss
 from symbolic.repetition import Repetition
 from symbolic.rules import CHAIN, CONTRACT, DIFFERENTIATE, FUNCTION, NAME, REUSE_OUTPUT, SUBSTITUTE, TIDY, Result, Step
-from symbolic.tensors import Equation, Program, Tensor, elements, indices_of, key_of, per_example_loss
+from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 
 # A form of more operations than this gets a name, even if it is used once: nested forms would grow with depth.
 DEAREST_INLINED = 40

@@ -9,8 +9,9 @@ from functools import cached_property
 from symbolic.documents import latex_document
 from symbolic.errors import DerivationError
 from symbolic.notation import Notation
+from symbolic.programs import Program
 from symbolic.rules import Result, Step
-from symbolic.tensors import Equation, Program, Tensor
+from symbolic.tensors import Equation, Tensor
 from symbolic.verification import Report, verify
 
 

@@ -24,7 +24,8 @@ from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
 from symbolic.errors import DerivationError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
-from symbolic.tensors import Equation, Fact, Program, Tensor, elements, key_of
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Fact, Tensor, elements, key_of
 
 DIGITS = 50
 NUMBERS = mpmath.MPContext()

@@ -16,7 +16,8 @@ from symbolic.architecture import read_architecture
 from symbolic.errors import ArchitectureError, DeltaformWarning, NameRefused, UsageError
 from symbolic.layers import EXAMPLE, UNIT, Layer, checked_size, checked_size_name
 from symbolic.losses import LOSSES, Loss, find_loss
-from symbolic.tensors import Equation, Fact, Program, Tensor, over, size
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Fact, Tensor, over, size
 
 REDUCTIONS = ("mean", "sum")
 # Above this many parameters the arrays alone need 8 GB in float64, and the gradients as much again.

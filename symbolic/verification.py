@@ -20,8 +20,9 @@ from symbolic.evaluation import DIGITS, NEAREST_KINK, NUMBERS, NotReal, Point, p
 from symbolic.expressions import TotalDerivative
 from symbolic.matrixform import MatrixExpression, matrix_form
 from symbolic.matrixvalues import entries, matrix_value
+from symbolic.programs import per_example_loss
 from symbolic.rules import WRITE_AS_MATRICES, Result, Step
-from symbolic.tensors import elements, indices_of, key_of, per_example_loss
+from symbolic.tensors import elements, indices_of, key_of
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation

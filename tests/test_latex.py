@@ -19,8 +19,9 @@ from symbolic.linewidth import width
 from symbolic.matrixform import matrix_form
 from symbolic.network import Network
 from symbolic.notation import NOTATIONS, escape_text, math_name, notation_named
+from symbolic.programs import Program
 from symbolic.rules import RULES
-from symbolic.tensors import Equation, FunctionName, Program, Tensor, index, over, size
+from symbolic.tensors import Equation, FunctionName, Tensor, index, over, size
 
 p, i, j, m, s = (index(letter) for letter in "pijms")
 N, n1, n2 = (size(name) for name in ("N", "n_1", "n_2"))

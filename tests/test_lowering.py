@@ -18,7 +18,8 @@ from symbolic.backpropagation import derive
 from symbolic.errors import LoweringError
 from symbolic.expressions import TotalDerivative, Undefined
 from symbolic.network import Network
-from symbolic.tensors import Equation, Program, Tensor, elements, index, indices_of, key_of, over, size
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, elements, index, indices_of, key_of, over, size
 
 i, j, k, s, p, h, m = (index(letter) for letter in "ijksphm")
 N, n, q, H = (size(name) for name in ("N", "n", "q", "H"))

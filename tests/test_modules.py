@@ -35,7 +35,8 @@ from symbolic.errors import (
 )
 from symbolic.losses import LOSSES
 from symbolic.network import Network
-from symbolic.tensors import Equation, Program, Tensor, index, over, size
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, index, over, size
 
 GOLDEN = Path(__file__).parent / "golden"
 ROOT = Path(__file__).parent.parent

@@ -37,7 +37,8 @@ from symbolic.expressions import Undefined
 from symbolic.layers import Dense
 from symbolic.losses import LOSSES, Loss, h, y
 from symbolic.network import Network
-from symbolic.tensors import Equation, Tensor, check_program, index, over, size
+from symbolic.programs import check_program
+from symbolic.tensors import Equation, Tensor, index, over, size
 
 p, j, s = index("p"), index("j"), index("s")
 N, n0, n1, n2 = size("N"), size("n_0"), size("n_1"), size("n_2")

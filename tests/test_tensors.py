@@ -4,18 +4,8 @@ import pytest
 from sympy import Sum, Symbol
 
 from symbolic.errors import DeltaformError, NameRefused, ProgramError
-from symbolic.tensors import (
-    Equation,
-    Program,
-    Tensor,
-    checked_name,
-    elements,
-    index,
-    indices_of,
-    key_of,
-    over,
-    size,
-)
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, checked_name, elements, index, indices_of, key_of, over, size
 
 i, j, s = index("i"), index("j"), index("s")
 n, m = size("n"), size("m")

@@ -29,7 +29,8 @@ from symbolic.errors import (
     UsageError,
 )
 from symbolic.network import Network
-from symbolic.tensors import Equation, Program, Tensor, index, over, size
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, index, over, size
 
 NETWORK = Network.parse("3 -> 5 tanh -> 2 softmax; cross_entropy")
 FUNCTIONS = lambdify(derive(NETWORK))
