@@ -32,7 +32,7 @@ NUMBERS = mpmath.MPContext()
 NUMBERS.dps = DIGITS
 # Stand-in sizes: small, and different for neighbouring axes, so that a dropped transpose does not fit.
 STAND_IN_WIDTHS = (3, 2, 4)
-STAND_IN_EXAMPLES = 2
+STAND_IN_EXAMPLES = (2, 3)
 NEAREST_KINK = NUMBERS.mpf("1e-6")
 
 Dual = tuple[Any, Any]  # value, tangent; a tangent of None is exactly 0
@@ -57,21 +57,23 @@ def places(extents: tuple[int, ...]) -> Iterator[Place]:
     return itertools.product(*(range(extent) for extent in extents))
 
 
-def stand_in_sizes(program: Program) -> dict[Symbol, int]:
-    """Small numbers for the size symbols of a program, in the order in which its tensors mention them."""
+def stand_in_sizes(program: Program, turn: int = 0) -> dict[Symbol, int]:
+    """Small numbers for the size symbols of a program, in the order in which its tensors mention them.
+
+    turn: another number gives other sizes, so that a size cannot be taken for another one, or for a number, throughout.
+    """
     sizes: dict[Symbol, int] = {}
-    example_axis = set()
     for tensor in program.tensors.values():
         for letter, extent in zip(tensor.indices, tensor.shape, strict=True):
             if letter == program.example and isinstance(extent, Symbol):
-                example_axis.add(extent)
-                sizes[extent] = STAND_IN_EXAMPLES
-    count = 0
+                sizes[extent] = STAND_IN_EXAMPLES[turn % len(STAND_IN_EXAMPLES)]
+    count = turn
     for tensor in sorted(program.tensors.values(), key=lambda tensor: tensor.role == "target"):
         for extent in tensor.shape:
-            if isinstance(extent, Symbol) and extent not in sizes:
-                sizes[extent] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]
-                count += 1
+            for symbol in sorted(extent.free_symbols, key=str):
+                if symbol not in sizes:
+                    sizes[symbol] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]
+                    count += 1
     return sizes
 
 
@@ -320,12 +322,14 @@ class Point:
 
         def run(letters: dict[Symbol, int]) -> Dual:
             value, tangent = base(letters)
-            if (value == 0 and power < 1) or (whole is None and value < 0):
+            if (value == 0 and power < 0) or (whole is None and value < 0):
                 raise NotReal(f"{node} at {value}")
             raised = value**whole if whole is not None else value**power
             if tangent is None:
                 return raised, None
-            return raised, power * (value ** (whole - 1) if whole is not None else raised / value) * tangent
+            if value == 0 and power < 1:
+                raise NotReal(f"the slope of {node} at {value}")
+            return raised, power * (value ** (whole - 1) if whole is not None else value ** (power - 1)) * tangent
 
         return run
 

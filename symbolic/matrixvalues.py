@@ -122,6 +122,26 @@ def _transpose(point: Point, node: Transpose, letters: Letters) -> Value:
     return [list(column) for column in zip(*matrix_value(point, node.args[0], letters), strict=True)]
 
 
+def _axes(point: Point, node: Basic) -> tuple[bool, bool]:
+    """Whether rows and columns of an expression stand for axes: (False, False) is a scalar, whatever its sizes."""
+    if isinstance(node, ArrayOf):
+        rank = len(_View(point, node, dict.fromkeys(node.args[1:], 0)).extents)
+        return rank > 0, rank > 1
+    if isinstance(node, (Gradient, PartialGradient)):
+        return _axes(point, node.args[1])
+    if isinstance(node, Transpose):
+        rows, columns = _axes(point, node.args[0])
+        return columns, rows
+    if isinstance(node, Product):
+        return _axes(point, node.args[0])[0], _axes(point, node.args[-1])[1]
+    if isinstance(node, (Scalar, Ones)):
+        return isinstance(node, Ones), False
+    if isinstance(node, (Identity, Diagonal, Jacobian)):
+        return True, True
+    parts = [_axes(point, part) for part in node.args if isinstance(part, MatrixExpression)]
+    return any(rows for rows, _ in parts), any(columns for _, columns in parts)
+
+
 def _product(point: Point, node: Product, letters: Letters) -> Value:
     result = matrix_value(point, node.args[0], letters)
     for argument in node.args[1:]:
@@ -130,7 +150,7 @@ def _product(point: Point, node: Product, letters: Letters) -> Value:
             raise DerivationError(f"{node}: {len(result[0])} columns meet {len(right)} rows")
         columns = list(zip(*right, strict=True))
         result = [[NUMBERS.fdot(zip(row, column, strict=True)) for column in columns] for row in result]
-    return result[0][0] if len(result) == 1 and len(result[0]) == 1 else result
+    return result if any(_axes(point, node)) else result[0][0]
 
 
 def _entrywise(values: list[Value], combine: Callable[..., Any], what: Basic) -> Value:

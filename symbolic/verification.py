@@ -8,21 +8,21 @@ checked too: it starts from the derivative that it claims to derive, and each st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Piecewise, Sum, Symbol
 
-from symbolic.errors import DerivationError, NoMatrixForm
+from symbolic.errors import DerivationError, NoMatrixForm, UsageError
 from symbolic.evaluation import DIGITS, NEAREST_KINK, NUMBERS, NotReal, Point, places, random_leaves, stand_in_sizes
-from symbolic.expressions import TotalDerivative
+from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.matrixform import MatrixExpression, matrix_form
 from symbolic.matrixvalues import entries, matrix_value
 from symbolic.programs import per_example_loss
 from symbolic.rules import WRITE_AS_MATRICES, Result, Step
-from symbolic.tensors import elements, indices_of, key_of
+from symbolic.tensors import elements, index, indices_of, key_of
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
@@ -97,26 +97,37 @@ def verify(
 ) -> Report:
     """Check every step of a derivation and every matrix form that the page may print.
 
-    points:   how many random points; the kink is one more.
+    points:   how many random points, at least one, each with sizes of its own; the kink is one more.
     progress: called with (results done, results in all).
 
     Raises:
+        UsageError: fewer than one point.
         DerivationError: if no point can be drawn at which the program has real values.
     """
+    if isinstance(points, bool) or not isinstance(points, int) or points < 1:
+        raise UsageError(f"points must be a whole number of at least 1, not {points!r}")
     program = derivation.program
     sizes = stand_in_sizes(program)
-    drawn = [_Draw(partial(_draw, derivation, sizes, seed * 1000 + number)) for number in range(points)]
+    drawn = [
+        _Draw(partial(_draw, derivation, stand_in_sizes(program, number), seed * 1000 + number))
+        for number in range(points)
+    ]
     kinks = []
     if any(equation.rhs.has(Piecewise) for equation in program.equations):
         on_it = partial(_on_the_kink, derivation, sizes)
         kinks = [_Draw(on_it)] if on_it() is not None else []
     every = drawn + kinks
-    rows: list[Row] = []
+    rows: list[Row] = list(_missing_rows(derivation))
     for done, result in enumerate(derivation.results):
         rows.extend(_chain_rows(derivation, result, every))
         if progress:
             progress(done + 1, len(derivation.results))
     return Report(tuple(rows), _told(sizes), points, len(kinks))
+
+
+def free_letters(expression: Expr) -> set[Symbol]:
+    """The index letters that stand for fixed values."""
+    return {symbol for symbol in expression.free_symbols if symbol == index(symbol.name)}
 
 
 def _told(sizes: dict[Symbol, int]) -> str:
@@ -210,17 +221,56 @@ def _on_the_kink(derivation: Derivation, sizes: dict[Symbol, int]) -> Point | No
 def _chain_rows(derivation: Derivation, result: Result, points: list[_Draw]) -> Iterable[Row]:
     name = result.tensor.key
     start = _claimed_start(derivation, result)
+    for problem in _problems(derivation, result, start):
+        yield Row(name, "0", "definition", 0, float("inf"), problem)
     if not result.steps or result.steps[0].before != start:
-        yield Row(name, "0", "definition", 0, float("inf"), f"the derivation does not start from {start}")
         return
     before: Basic = start
     for number, step in enumerate(result.steps, 1):
+        letters = free_letters(step.after) if isinstance(step.after, Expr) else set()
+        if not letters <= {*result.indices, *free_letters(start)}:
+            yield Row(name, str(number), step.rule.name, 0, float("inf"), "an index stands for nothing")
         if step.before != before:
             yield Row(name, str(number), step.rule.name, 0, float("inf"), "does not begin where the last step ended")
         yield from _step_rows(derivation, result, step, str(number), points)
         before = step.after
         if not isinstance(step.after, MatrixExpression):
             yield from _matrix_rows(derivation, result, step.after, number, points)
+
+
+def _missing_rows(derivation: Derivation) -> Iterator[Row]:
+    """A gradient that was asked for and is not there."""
+    found = [result.tensor.of for result in derivation.results if result.named and result.tensor.role == "gradient"]
+    for key in derivation.wrt:
+        if found.count(key) != 1:
+            yield Row(f"d{key}", "0", "definition", 0, float("inf"), f"{found.count(key)} gradients by {key}, not one")
+
+
+def _problems(derivation: Derivation, result: Result, start: Expr) -> Iterator[str]:
+    """What is wrong with a result as a whole, before any number is looked at."""
+    if not result.steps or result.steps[0].before != start:
+        yield f"the derivation does not start from {start}"
+        return
+    program = derivation.program
+    of, by = (program.tensors[key] for key in _meaning(derivation)[result.tensor.key])
+    # The derivative of one example's loss by what belongs to the same example has the examples' axis once.
+    leading = [at for at, letter in enumerate(of.indices) if letter not in by.indices]
+    indices = (*(of.indices[at] for at in leading), *by.indices)
+    shape = (*(of.shape[at] for at in leading), *by.shape)
+    if result.indices != indices or result.tensor.shape != shape:
+        yield f"it should be written with the indices ({', '.join(map(str, indices))})"
+    final = result.steps[-1].after
+    if final.has(TotalDerivative, PartialDerivative, FunctionDerivative):
+        yield "a derivative is left in its final form"
+    known = set(program.tensors)
+    for earlier in derivation.results:
+        if earlier is result:
+            break
+        if earlier.named:
+            known.add(earlier.tensor.key)
+    unknown = {key_of(element) for element in elements(final)} - known if isinstance(final, Expr) else set()
+    if unknown:
+        yield f"it uses what is not derived before it: {', '.join(sorted(map(str, unknown)))}"
 
 
 def _claimed_start(derivation: Derivation, result: Result) -> Expr:
@@ -256,11 +306,12 @@ def _row(
     try:
         ranges = free_ranges(step, result, derivation)
         for draw in points:
-            worst = max(worst, _error(draw, step, result, ranges, carried))
-    except (DerivationError, NotReal, KeyError, IndexError, ValueError) as error:
+            error = _error(draw, step, result, ranges, carried)
+            worst = worst if error <= worst else error
+    except (DerivationError, ArithmeticError, KeyError, IndexError, ValueError, TypeError) as error:
         kind = "an index runs outside of its axis" if isinstance(error, (KeyError, IndexError)) else str(error)
         return Row(result.tensor.key, number, step.rule.name, 0, float("inf"), kind)
-    problem = "" if worst <= TOLERANCE else "the two sides differ"
+    problem = "" if worst <= TOLERANCE else "the two sides differ"  # NaN is no number that is small enough
     return Row(result.tensor.key, number, step.rule.name, len(points), worst, problem)
 
 
@@ -304,6 +355,8 @@ def _gap(point: Point, step: Step, result: Result, ranges: Ranges, carried: Symb
         for place in places(tuple(point.extent(ranges[letter]) for letter in letters)):
             values = dict(zip(letters, place, strict=True))
             sides.append((left(values)[0], right(values)[0]))
+    if not all(NUMBERS.isfinite(value) for pair in sides for value in pair):
+        raise DerivationError("a side has no finite value")
     scale = max((abs(value) for pair in sides for value in pair), default=NUMBERS.zero)
     gap = max((abs(one - other) for one, other in sides), default=NUMBERS.zero)
     return gap, scale
