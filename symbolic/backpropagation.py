@@ -390,7 +390,7 @@ class _Sweep:
         ranges = {**shape_ranges(tensor.indices, tensor.shape), example: extent}
         chained = total(weights[0].before * one)
         weighted = contract(total(weights[-1].after * one), ranges)
-        formed = contract(weighted.xreplace({one: form}), ranges)
+        formed = contract(total(weights[-1].after * form), ranges)
         return [
             Step(CHAIN, TotalDerivative(objective.element, tensor.element), chained),
             Step(DIFFERENTIATE, chained, weighted, tuple(weights), self.program.definitions[objective.key]),

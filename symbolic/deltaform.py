@@ -44,7 +44,7 @@ from symbolic.tensors import Equation, Fact
 
 LARGEST_PASS = 20
 # A product that has more terms when it is multiplied out is left as it is: cancelling would take exponential time.
-MOST_TERMS = 256
+MOST_TERMS = 64
 LONGEST_PLAIN_NUMBER = 3
 
 

@@ -40,7 +40,7 @@ Place = tuple[int, ...]
 Table = dict[Place, Any]
 Compiled = Callable[[dict[Symbol, int]], Dual]
 
-ELEMENTARY = {
+ELEMENTARY: dict[str, Callable[[Any], Any]] = {"Abs": NUMBERS.fabs, "sign": NUMBERS.sign} | {
     name: getattr(NUMBERS, name)
     for name in (
         "exp", "log", "sin", "cos", "tan", "sinh", "cosh", "tanh", "asin", "acos", "atan", "asinh", "acosh", "atanh",

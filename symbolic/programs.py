@@ -20,10 +20,12 @@ from sympy import (
     Mul,
     Number,
     NumberSymbol,
+    Piecewise,
     Pow,
     Sum,
     Symbol,
     Tuple,
+    true,
 )
 from sympy.core.function import AppliedUndef
 from sympy.core.relational import Relational
@@ -115,6 +117,10 @@ def check_program(program: Program) -> None:
         ranges = dict(zip(equation.indices, equation.tensor.shape, strict=True))
         _Reader(known, sizes, f"equation for {key}").read(equation.rhs, ranges)
         known[key] = equation.tensor
+    for fact in program.facts:
+        unknown = [str(element) for element in elements(fact.before) if key_of(element) not in known]
+        if unknown:
+            raise ProgramError(f"the fact {fact.statement!r} is about {unknown[0]}, which is no tensor of the program")
     objective = known.get(program.objective)
     if objective is None:
         raise ProgramError(f"objective {program.objective!r} is no tensor of the program; there are {', '.join(known)}")
@@ -157,6 +163,8 @@ class _Reader:
                     f"{self.where}: {node} is an unknown function; "
                     f"write Undefined.function({node.func.__name__!r}, ...)"
                 )
+            elif isinstance(node, Piecewise) and node.args[-1][1] != true:
+                raise ProgramError(f"{self.where}: {node} has no last case (value, True) for what is left over")
             elif isinstance(node, READABLE):
                 stack.extend((argument, inside) for argument in node.args)
             elif not (isinstance(node, (Number, NumberSymbol)) and node.is_finite) and not isinstance(node, Symbol):
