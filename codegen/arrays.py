@@ -19,6 +19,7 @@ What each `op` means, with `detail` in brackets:
     tensordot [(left axes, right axes)]        over several axes at once
     einsum [(left letters, right letters, result letters)]     where no product of matrices says it
     transpose [permutation], expand [positions of new axes], pick [integer or None for each axis]      views
+    diagonal [two axes]               elements with the same place on both, along a new last axis; a view too
     fill [shape]                      one number in a whole array
     broadcast [shape]                 repeated along missing leading axes
     identity [size]                   ones on the diagonal
@@ -36,7 +37,7 @@ from sympy import Expr, Integer
 from symbolic.tensors import Equation
 
 ONE = Integer(1)
-VIEWS = frozenset({"transpose", "expand", "pick"})
+VIEWS = frozenset({"transpose", "expand", "pick", "diagonal"})
 LEAVES = frozenset({"tensor", "number", "extent"})
 TRUTHS = frozenset(
     {

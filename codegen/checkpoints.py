@@ -8,13 +8,12 @@ import dataclasses
 import io
 import json
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from codegen.datasets import read_npz
-from codegen.files import check_target, write_atomically
+from codegen.files import as_path, check_target, write_atomically
 from codegen.history import Epoch, History, Settings
 from codegen.optimizers import OPTIMIZERS, Arrays, State
 from symbolic.errors import FileError
@@ -63,7 +62,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> History:
     Raises:
         FileError: it is not there, truncated, pickled, or no run of ours; says what is missing.
     """
-    source = Path(path)
+    source = as_path(path)
     if source.is_dir():
         raise FileError(f"{source} is a folder; name the .npz file that --save wrote")
     if source.suffix not in SUFFIXES:

@@ -82,6 +82,16 @@ def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:
     say(f"warning: {message}")
 
 
+class _Version(argparse.Action):
+    """--version, which like the commands imports only when asked for."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any) -> NoReturn:
+        from codegen.source import VERSION
+
+        print(f"{parser.prog} {VERSION}")
+        parser.exit()
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         say(f"{message}; see {self.prog} --help")
@@ -91,6 +101,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> _Parser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = _Parser(prog="deltaform", description=ABOUT, epilog=EXAMPLES, formatter_class=layout)
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
 
     def command(name: str, what: str, example: str) -> argparse.ArgumentParser:
@@ -103,6 +114,12 @@ def _parser() -> _Parser:
         "help": 'in quotes, such as "784 -> 128 relu -> 10 softmax; cross_entropy"',
     }
     force: dict[str, Any] = {"action": "store_true", "help": "replace files that exist"}
+
+    over_examples: dict[str, Any] = {
+        "choices": ("one", "mean", "sum"),
+        "default": "mean",
+        "help": "the loss of one example, or its mean or sum over N examples (default: mean)",
+    }
 
     derive = command(
         "derive",
@@ -117,12 +134,7 @@ def _parser() -> _Parser:
         default="layer",
         help="results only, the steps of each layer, or every rule (default: layer)",
     )
-    derive.add_argument(
-        "--examples",
-        choices=("one", "mean", "sum"),
-        default="mean",
-        help="the loss of one example, or its mean or sum over N examples (default: mean)",
-    )
+    derive.add_argument("--examples", **over_examples)
     derive.add_argument(
         "--no-verify", action="store_true", help="do not check the steps; the page then says nothing of it"
     )
@@ -170,6 +182,7 @@ def _parser() -> _Parser:
         '"3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"',
     )
     verify.add_argument("network", **network)
+    verify.add_argument("--examples", **over_examples)
 
     demo = command(
         "demo",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
 import time
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from codegen.datasets import Dataset, load
 from codegen.files import check_target, write_atomically
 from codegen.functions import lambdify
 from codegen.gradcheck import GradientReport, check_gradients
-from codegen.history import History
+from codegen.history import History, loss_text
 from codegen.initialization import shape_of
 from codegen.modules import import_module, write_module
 from codegen.plots import SUFFIXES as PICTURES
@@ -29,7 +30,7 @@ from codegen.source import module_source
 from codegen.training import Diverged, Interrupted, train
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
-from symbolic.errors import FileError, LoweringError
+from symbolic.errors import FileError, LoweringError, MissingExtra
 from symbolic.evaluation import stand_in_sizes
 from symbolic.network import Network
 from symbolic.verification import Report
@@ -44,9 +45,7 @@ def derivation_page(arguments: argparse.Namespace) -> int:
     """`deltaform derive`: the LaTeX page, to a file or to standard output."""
     if arguments.output is not None:
         check_target(arguments.output, (".tex",), arguments.force)
-    over = arguments.examples
-    network = Network.parse(arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N")
-    derivation = derive(network)
+    derivation = derive(_network_over_examples(arguments))
     report = None if arguments.no_verify else verified(derivation)
     if report is not None and not report.ok:
         say(f"no page is written, because the derivation is wrong:\n{report}")
@@ -82,9 +81,11 @@ def training_run(arguments: argparse.Namespace) -> int:
     replace_run = arguments.force or same
     if arguments.save is not None:
         check_target(arguments.save, RUNS, replace_run)
+        if _same_file(arguments.save, arguments.data):
+            raise FileError(f"--save {arguments.save} would replace the examples to train on; choose another name")
     if arguments.plot is not None:
-        require_matplotlib()
         check_target(arguments.plot, PICTURES, arguments.force)
+        require_matplotlib()
     seed = resume.settings.seed if resume is not None and arguments.seed is None else arguments.seed
     data = load(arguments.data, network, 0 if seed is None else seed)
     say(str(data))
@@ -93,6 +94,11 @@ def training_run(arguments: argparse.Namespace) -> int:
         if arguments.save is not None:
             save_checkpoint(history, arguments.save, replace_run)
             say(f"wrote {arguments.save}")
+
+    def draw(history: History) -> None:
+        if arguments.plot is not None:
+            draw_loss_curve(history, arguments.plot, arguments.force)
+            say(f"wrote {arguments.plot}")
 
     try:
         history = train(
@@ -109,31 +115,38 @@ def training_run(arguments: argparse.Namespace) -> int:
         )
     except Diverged as stopped:
         keep(stopped.history)
-        raise
+        if arguments.save is None:
+            raise Diverged(f"{stopped}; with --save the last good weights are kept", stopped.history) from stopped
+        raise Diverged(f"{stopped}; {arguments.save} has the last good weights", stopped.history) from stopped
     except Interrupted as stopped:
         say(f"interrupted after step {len(stopped.history.step_losses)}")
         keep(stopped.history)
+        draw(stopped.history)
         return INTERRUPTED
     keep(history)
-    if arguments.plot is not None:
-        draw_loss_curve(history, arguments.plot, arguments.force)
-        say(f"wrote {arguments.plot}")
+    draw(history)
     _print_outcome(history, data)
     return FINE
 
 
 def verification(arguments: argparse.Namespace) -> int:
     """`deltaform verify`: the steps as a table, then the generated code; the exit status is the verdict."""
-    network = Network.parse(arguments.network)
+    network = _network_over_examples(arguments)
     derivation = derive(network)
-    steps = verified(derivation)
-    print(steps)
+    # The code first: where scipy is missing for it, that is said before minutes of verifying.
+    code, missing = None, ""
     try:
         code = check_code(network, derivation)
     except LoweringError as error:
-        say(f"the generated code is not checked, for there is none: {error}")
+        missing = f"the generated code is not checked, for there is none: {error}"
+    steps = verified(derivation)
+    print(steps)
+    if code is None:
+        say(missing)
         return FINE if steps.ok else NO
+    sizes = ", ".join(f"{size} = {number}" for size, number in stand_in_sizes(derivation.program).items())
     print(f"\ngenerated code, each gradient against the derivative of its own loss:\n{code}")
+    print(f"at stand-in sizes {sizes}; the equations are the same at every size")
     return FINE if steps.ok and code.ok else NO
 
 
@@ -142,10 +155,10 @@ def demonstration(arguments: argparse.Namespace) -> int:
     folder = Path(arguments.out)
     if folder.exists() and not folder.is_dir():
         raise FileError(f"{folder} is a file; name a folder with --out")
+    _require_for_demo()
     folder.mkdir(parents=True, exist_ok=True)
     names = ("derivation.tex", "verification.txt", "digits_mlp.py", "loss.png", "weights.npz")
     page, table, module, curve, run = (folder / name for name in names)
-    require_matplotlib()
     network = Network.parse(DEMO_NETWORK)
     data = load("digits", network)
     say(f"network: {network}")
@@ -227,10 +240,34 @@ def check_code(network: Network, derivation: Derivation, seed: int = 0) -> Gradi
 def _print_outcome(history: History, data: Dataset) -> None:
     last = history.epochs[-1]
     print(f"{history.settings.network}: {last.number} epochs, {last.steps} steps, {history.seconds:.1f} s")
-    print(f"training loss {last.train_loss:.4f}, held-out loss {last.held_out_loss:.4f}")
+    assert last.held_out_loss is not None  # every data set has a part held out
+    print(f"training loss {loss_text(last.train_loss)}, held-out loss {loss_text(last.held_out_loss)}")
     if last.accuracy is not None:
         print(f"test accuracy {last.accuracy:.2%} on {len(data.held_out)} held-out examples")
 
 
+def _network_over_examples(arguments: argparse.Namespace) -> Network:
+    """The network, for one example or for the mean or sum over many, as --examples says."""
+    over = arguments.examples
+    return Network.parse(arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N")
+
+
+def _require_for_demo() -> None:
+    """Raise MissingExtra when something that the demo needs is not installed; it names all of that."""
+    missing = []
+    for module, name in (("sklearn", "scikit-learn"), ("matplotlib", "matplotlib")):
+        try:
+            importlib.import_module(module)
+        except ImportError:
+            missing.append(name)
+    if missing:
+        raise MissingExtra(
+            f"the demo needs {' and '.join(missing)}, not installed here; install: pip install 'deltaform[demo]'"
+        )
+
+
 def _same_file(one: str, other: str) -> bool:
-    return Path(one).resolve() == Path(other).resolve()
+    first, second = Path(one), Path(other)
+    if first.exists() and second.exists():
+        return first.samefile(second)
+    return first.resolve() == second.resolve()

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.examples import Examples, Targets, check_examples
+from codegen.files import as_path
 from codegen.initialization import checked_seed
 from symbolic.errors import DataError, FileError, MissingExtra
 
@@ -101,7 +102,7 @@ def _digits() -> tuple[NDArray, NDArray]:
 
 
 def _checked_path(source: str | os.PathLike[str]) -> Path:
-    path = Path(source)
+    path = as_path(source)
     if path.is_dir():
         raise FileError(f"{path} is a folder; name a .npz or .csv file, or the built-in 'digits'")
     if path.suffix not in SUFFIXES:

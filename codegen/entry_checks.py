@@ -66,15 +66,17 @@ def _check_array(name, array, shape, sizes, dtypes):
 
 
 def _check_distribution(name, array):
-    """Refuse rows that are no distribution."""
+    """Refuse rows that are no distribution: the gradients are right only for sums that are 1 up to rounding."""
     totals = array.sum(axis=-1)
-    wrong = ~((np.abs(totals - 1.0) <= 1e-3) & (array >= 0.0).all(axis=-1))
+    rounding = 4 * array.shape[-1] * np.finfo(array.dtype).eps
+    wrong = ~((np.abs(totals - 1.0) <= rounding) & (array >= 0.0).all(axis=-1))
     if wrong.any():
         row = int(np.argmax(wrong))
         raise DataError(
-            f"{name}: row {row} sums to {float(totals[row])}, its smallest entry is "
+            f"{name}: row {row} sums to {float(totals[row])!r}, its smallest entry is "
             f"{float(array[row].min())}; "
-            "each row must be a distribution over the classes: no entry below 0, and the sum 1"
+            "each row must be a distribution over the classes: no entry below 0, and the sum 1 up to rounding in "
+            f"{array.dtype}: normalise, as with {name} / {name}.sum(axis=1, keepdims=True)"
         )
 
 
@@ -88,9 +90,19 @@ def _check_interval(name, array, low, high):
         )
 
 
-def _are_labels(array):
-    """Whether `array` is a vector of integers, one class label for each example."""
-    return isinstance(array, np.ndarray) and array.ndim == 1 and np.issubdtype(array.dtype, np.integer)
+def _are_labels(name, array, classes):
+    """Whether `array` is a vector of integers, one class label for each example; refuse labels in another form."""
+    if not isinstance(array, np.ndarray):
+        return False
+    if array.ndim == 1 and np.issubdtype(array.dtype, np.integer):
+        return True
+    vector = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 and classes > 1)
+    if vector and array.dtype.kind in "biuf" and (array == np.rint(array)).all():
+        raise DataError(
+            f"{name} has shape {array.shape} and dtype {array.dtype}; class labels must be a vector of integers, "
+            f"of shape (N,): convert with {name}.ravel().astype(np.int64)"
+        )
+    return False
 
 
 def _one_hot(name, labels, classes, dtype):

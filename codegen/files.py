@@ -6,8 +6,22 @@ import os
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from symbolic.errors import FileError
+
+
+def as_path(path: Any) -> Path:
+    """`path` as a Path.
+
+    Raises:
+        FileError: it is nothing that can name a file.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
+        raise FileError(f"a path is needed, such as 'out/result', not {path!r}")
+    if not str(path) or "\0" in str(path):
+        raise FileError(f"{str(path)!r} cannot name a file; a path is needed, such as 'out/result'")
+    return Path(path)
 
 
 def check_target(path: str | os.PathLike[str], suffixes: Sequence[str], force: bool = False) -> Path:
@@ -16,10 +30,10 @@ def check_target(path: str | os.PathLike[str], suffixes: Sequence[str], force: b
     Call it before the work whose outcome goes there: an hour's training should not end in a refusal.
 
     Raises:
-        FileError: another suffix than `suffixes`, a folder, a missing or read-only folder around it, or a
+        FileError: no path, another suffix than `suffixes`, a folder, a missing or read-only folder around it, or a
             file that exists already while `force` is not given.
     """
-    target = Path(path)
+    target = as_path(path)
     if target.is_dir():
         raise FileError(f"{target} is a folder; name a file in it, such as {target / ('result' + suffixes[0])}")
     if target.suffix not in suffixes:

@@ -11,7 +11,7 @@ import numpy as np
 from codegen.safety import check_source
 from codegen.source import module_source
 from symbolic.derivation import Derivation
-from symbolic.errors import DataError
+from symbolic.errors import DataError, MissingExtra
 
 Arrays = dict[str, np.ndarray]
 
@@ -40,8 +40,8 @@ def lambdify(derivation: Derivation, *, dtype: str | None = None) -> Functions:
 
     Raises:
         LoweringError: an equation without NumPy form, such as one with an undefined function.
-        UsageError: a dtype other than None, "float32" or "float64".
-        ImportError: the program needs erf and scipy is not installed.
+        UsageError: no derivation, or a dtype other than None, "float32" or "float64".
+        MissingExtra: the program needs erf and scipy is not installed.
 
     The functions raise DataError for arrays that do not fit.
     """
@@ -53,12 +53,18 @@ def functions_of(source: str) -> Functions:
 
     Raises:
         LoweringError: the source contains anything that generated modules do not.
+        MissingExtra: it needs erf and scipy is not installed.
     """
     tree = check_source(source)
     namespace: dict[str, Any] = {"__name__": "deltaform_functions"}
     # The one place that executes text: our own, from names of our own table, and past the whitelist just
     # above.
-    exec(compile(tree, "<deltaform>", "exec"), namespace)  # noqa: S102
+    try:
+        exec(compile(tree, "<deltaform>", "exec"), namespace)  # noqa: S102
+    except ImportError as error:
+        raise MissingExtra(
+            "this network needs erf, which NumPy lacks and scipy has; install it: pip install 'deltaform[erf]'"
+        ) from error
     # The module's own error class would be none of our family.
     namespace["DataError"] = DataError
     return Functions(

@@ -41,11 +41,12 @@ class GradientCheck:
 
 @dataclass(frozen=True)
 class GradientReport:
-    """The checks of all gradients; prints as a table."""
+    """The checks of all gradients; prints as a table. `unchecked`: parameters without a gradient to check."""
 
     checks: tuple[GradientCheck, ...]
     method: str
     tolerance: float
+    unchecked: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -72,7 +73,8 @@ class GradientReport:
         """What came out, in one line."""
         wrong = sum(not c.ok for c in self.checks)
         verdict = "all gradients agree" if not wrong else f"{wrong} of {len(self.checks)} gradients differ"
-        return f"{verdict} ({self.method}, tolerance {self.tolerance:g})"
+        left_out = f"; not checked: {', '.join(self.unchecked)}" if self.unchecked else ""
+        return f"{verdict} ({self.method}, tolerance {self.tolerance:g}){left_out}"
 
 
 def check_gradients(
@@ -89,7 +91,8 @@ def check_gradients(
     """Hold `gradients` against numeric derivatives of `loss` at `params`, which stay as they are.
 
     loss:      a function of a dict like params that gives a number; close it over the data.
-    gradients: one array for each key to be checked, of the shape of params[key].
+    gradients: one array for each key to be checked, of the shape of params[key]; a NaN or infinity in it differs
+               from every number. The report names the parameters that it lacks.
     params:    float64 arrays; in float32 a difference quotient has too few digits to judge by.
     method:    "central": (f(x + h) - f(x - h))/2h, for any loss, away from kinks. "complex": Im f(x + ih)/h,
                which has no cancellation, for a loss that takes complex params.
@@ -99,9 +102,13 @@ def check_gradients(
 
     Raises:
         UsageError: a method, step, tolerance or number of samples out of range.
-        DataError: keys, shapes or dtypes that do not fit, or a loss that is not finite.
+        DataError: no gradient at all, keys, shapes or dtypes that do not fit, or a loss that is no finite number.
     """
     _check_options(method, step, tolerance, samples)
+    if not gradients:
+        raise DataError(
+            f"gradients is empty, so there is nothing to check; params has {', '.join(params) or 'nothing'}"
+        )
     limit = tolerance if tolerance is not None else (1e-6 if method == "central" else 1e-10)
     random = np.random.default_rng(seed)
     checks = []
@@ -112,16 +119,18 @@ def check_gradients(
         numeric = np.array([_numeric(loss, params, key, int(place), method, step) for place in chosen])
         found = np.ravel(given)[chosen].astype(np.float64)
         checks.append(_compared(key, params[key].shape, chosen, found, numeric, limit))
-    return GradientReport(tuple(checks), method, limit)
+    return GradientReport(tuple(checks), method, limit, tuple(key for key in params if key not in gradients))
 
 
 def _compared(
     key: str, shape: tuple[int, ...], chosen: np.ndarray, found: np.ndarray, numeric: np.ndarray, limit: float
 ) -> GradientCheck:
-    difference = np.abs(found - numeric)
-    scale = max(float(np.max(np.abs(numeric))), float(np.max(np.abs(found))))
-    # A gradient that is zero on both sides agrees; NaN on either side must not.
-    worst = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
+    finite = np.isfinite(found) & np.isfinite(numeric)
+    difference = np.full(found.shape, np.inf)
+    difference[finite] = np.abs(found[finite] - numeric[finite])
+    worst = int(np.argmax(difference))
+    # A gradient that is zero on both sides agrees; NaN or infinity on either side is as wrong as can be.
+    scale = max(float(np.max(np.abs(numeric))), float(np.max(np.abs(found)))) if finite.all() else 1.0
     error = float(difference[worst]) / scale if scale > 0 else 0.0
     where = tuple(int(n) for n in np.unravel_index(int(chosen[worst]), shape))
     return GradientCheck(
@@ -147,6 +156,10 @@ def _numeric(
         moved[key] = moved[key].copy()
         moved[key].flat[place] += displacement
         value = loss(moved)
+        if np.ndim(value) != 0:
+            raise DataError(
+                f"the loss has shape {np.shape(value)}; it must be one number, such as the mean over the examples"
+            )
         if not np.isfinite(value):
             raise DataError(
                 f"the loss is {value} near params[{key!r}]; gradients can be checked only where it is finite"

@@ -28,6 +28,11 @@ class Settings:
     examples: int
 
 
+def loss_text(loss: float) -> str:
+    """A loss with four decimals, or with four digits where it is large: a diverging run reaches 1e300."""
+    return f"{loss:.4f}" if abs(loss) < 1e4 else f"{loss:.4g}"
+
+
 @dataclass(frozen=True)
 class Epoch:
     """What was seen in one epoch.
@@ -49,9 +54,9 @@ class Epoch:
     seconds: float
 
     def __str__(self) -> str:
-        parts = [f"loss {self.train_loss:.4f}"]
+        parts = [f"loss {loss_text(self.train_loss)}"]
         if self.held_out_loss is not None:
-            parts.append(f"held-out loss {self.held_out_loss:.4f}")
+            parts.append(f"held-out loss {loss_text(self.held_out_loss)}")
         if self.accuracy is not None:
             parts.append(f"held-out accuracy {self.accuracy:.2%}")
         return ", ".join(parts)

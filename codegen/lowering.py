@@ -146,14 +146,17 @@ class Lowering(Contraction):
                 element,
                 "has an index that is neither a letter of the equation nor a number; shifts have no form",
             )
-        if len(set(free)) != len(free):
-            raise self.refuse(
-                element, "has the same index twice; a diagonal has no form here, give it a tensor of its own"
-            )
         if len(free) < len(positions):
             picked = tuple(int(p) if p.is_Integer else None for p in positions)
             shape = tuple(n for n, p in zip(tensor.shape, picked, strict=True) if p is None)
             node = self.make("pick", (node,), picked, shape)
+        while len(set(free)) < len(free):
+            letter = next(p for p in free if free.count(p) > 1)
+            first, second, *_ = (axis for axis, p in enumerate(free) if p == letter)
+            rest = [axis for axis in range(len(free)) if axis not in (first, second)]
+            free = (*(free[axis] for axis in rest), letter)
+            shape = (*(node.shape[axis] for axis in rest), node.shape[first])
+            node = self.make("diagonal", (node,), (first, second), shape)
         return Value(node, free)
 
     def _size_or_index(self, symbol: Symbol) -> Value:

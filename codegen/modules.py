@@ -5,15 +5,19 @@ from __future__ import annotations
 import importlib.util
 import keyword
 import os
+import sys
 import warnings
 from pathlib import Path
 from types import ModuleType
 
-from codegen.files import check_target, write_atomically
+from codegen.files import as_path, check_target, write_atomically
 from codegen.source import is_untouched, module_source
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, FileError
 from symbolic.tensors import IDENTIFIER
+
+# A file of this name would be imported in the place of what a generated module, NumPy or we need.
+SHADOWING = sys.stdlib_module_names | {"numpy", "scipy", "symbolic", "codegen"}
 
 
 def write_module(
@@ -27,13 +31,20 @@ def write_module(
     The file appears whole or not at all. The same derivation gives the same bytes.
 
     Raises:
-        FileError: a path that cannot be written or imported, or a file that exists.
+        FileError: a path that cannot be written or imported, a name that would hide another module, or a file
+            that exists.
+        UsageError: no derivation.
         LoweringError: an equation without NumPy form.
     Warns:
         DeltaformWarning: when a generated module that was edited by hand is replaced.
     """
     target = check_target(path, (".py",), force=True)
     _check_name(target)
+    if target.stem in SHADOWING:
+        raise FileError(
+            f"{target}: {target.stem!r} is the name of a module that a generated one imports or that Python brings; "
+            f"the file would stand in its place, so choose another name, such as {target.stem}_network.py"
+        )
     source = module_source(derivation, dtype=dtype)
     if target.exists():
         found = _read(target)
@@ -57,7 +68,7 @@ def import_module(path: str | os.PathLike[str]) -> ModuleType:
     Warns:
         DeltaformWarning: for a generated module that was edited by hand.
     """
-    target = Path(path)
+    target = as_path(path)
     _check_name(target)
     if target.suffix != ".py" or not target.is_file():
         raise FileError(f"{target} is no file ending in .py; write one with write_module(derivation, 'network.py')")

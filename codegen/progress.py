@@ -7,11 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from codegen.history import Epoch
-
+from codegen.history import Epoch, loss_text
 
 SECONDS_BETWEEN_LINES = 5.0
 
@@ -80,7 +78,7 @@ class Progress:
         """One step is done, at this loss."""
         if self.bar is not None:
             self.bar.update()
-            self.bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
+            self.bar.set_postfix_str(f"loss {loss_text(loss)}", refresh=False)
 
     def epoch(self, epoch: Epoch) -> None:
         """One epoch is done."""

@@ -24,14 +24,14 @@ BUILTINS = frozenset((
 ))  # fmt: skip
 NUMPY = frozenset((
     "abs", "absolute", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax",
-    "asarray", "broadcast_to", "cos", "cosh", "dtype", "einsum", "exp", "expm1", "eye", "float32",
-    "float64", "full", "integer", "issubdtype", "log", "log1p", "logical_and", "logical_or", "ma",
-    "matrix", "maximum", "minimum", "ndarray", "newaxis", "ravel", "sign", "sin", "sinh", "sqrt", "tan",
+    "asarray", "broadcast_to", "cos", "cosh", "diagonal", "dtype", "einsum", "exp", "expm1", "eye", "float32",
+    "finfo", "float64", "full", "integer", "issubdtype", "log", "log1p", "logical_and", "logical_or", "ma",
+    "matrix", "maximum", "minimum", "ndarray", "newaxis", "ravel", "rint", "sign", "sin", "sinh", "sqrt", "tan",
     "tanh", "tensordot", "where", "zeros",
 ))  # fmt: skip
 METHODS = frozenset((
-    "MaskedArray", "T", "__name__", "all", "any", "append", "astype", "copy", "dtype", "get", "items",
-    "join", "max", "min", "ndim", "shape", "size", "sum", "transpose",
+    "MaskedArray", "T", "__name__", "all", "any", "append", "astype", "copy", "dtype", "eps", "get", "items",
+    "join", "kind", "max", "min", "ndim", "shape", "size", "sum", "transpose",
 ))  # fmt: skip
 IMPORTS = ("import numpy as np", "from scipy.special import erf")
 

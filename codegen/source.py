@@ -30,9 +30,14 @@ def module_source(derivation: Derivation, *, dtype: str | None = None, target: s
 
     Raises:
         LoweringError: an equation without NumPy form, such as one with an undefined function.
-        UsageError: an unknown dtype or target.
+        UsageError: no derivation, or an unknown dtype or target.
         NameRefused: an index letter or size that is no identifier.
     """
+    if not isinstance(derivation, Derivation):
+        raise UsageError(
+            f"a Derivation is needed, not a {type(derivation).__name__}; derive first, as in lambdify(derive(network)) "
+            "or write_module(derive(network), 'network_code.py')"
+        )
     if target not in TARGETS:
         raise UsageError(f"target {target!r} is not known; {nearest(str(target), TARGETS)}")
     contract = signature(derivation, dtype)

@@ -241,7 +241,7 @@ class _Run:
 
     def _advice(self, what: str) -> str:
         rate = self.history.settings.learning_rate
-        return f"{what}; the last good weights are kept. Try a learning rate below {rate:g}, or scale the inputs"
+        return f"{what}; try a learning rate below {rate:g}, or scale the inputs"
 
     def _record(self, train_loss: float) -> Epoch:
         history, held = self.history, self.held_out

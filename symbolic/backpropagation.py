@@ -29,7 +29,7 @@ from symbolic.calculus import (
 )
 from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
 from symbolic.derivation import Derivation
-from symbolic.errors import DeltaformWarning, DerivationError, ProgramError
+from symbolic.errors import DeltaformWarning, DerivationError, ProgramError, UsageError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.programs import Program, per_example_loss
 from symbolic.repetition import Repetition
@@ -50,19 +50,26 @@ def derive(source: Program | HasProgram, wrt: Iterable[str] | None = None) -> De
     """Derive the gradient of the objective with respect to every parameter, or to the tensors named in `wrt`.
 
     source: a Network, or a Program of equations.
-    wrt:    keys such as "W1" or "x"; inputs and intermediate tensors are allowed.
+    wrt:    one key or several, such as "W1" or "x"; inputs and intermediate tensors are allowed.
 
     The cost is linear in the number of equations. Nothing is verified here: see `Derivation.verify`.
 
     Raises:
+        UsageError: for a source that is neither.
         DerivationError: for a key that is no tensor of the program, or an equation that cannot be differentiated.
         ProgramError: if a program with an examples' axis mixes examples.
 
     Source: the law of total derivatives, applied as in D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning
     representations by back-propagating errors", Nature 323 (1986).
     """
+    if not isinstance(source, Program) and not hasattr(source, "program"):
+        raise UsageError(
+            f"derive takes a Network or a Program, not {type(source).__name__}; for text: derive(Network.parse(...))"
+        )
     program = source if isinstance(source, Program) else source.program()
     known = program.tensors
+    if isinstance(wrt, str):
+        wrt = (wrt,)
     wanted = tuple(dict.fromkeys(wrt)) if wrt is not None else tuple(leaf.key for leaf in program.parameters)
     for key in wanted:
         if key not in known:
@@ -70,7 +77,8 @@ def derive(source: Program | HasProgram, wrt: Iterable[str] | None = None) -> De
     if program.objective in wanted:
         raise DerivationError(f"{program.objective} is the objective itself; its derivative by itself is 1")
     if not wanted:
-        raise DerivationError("the program has no parameters; name the tensors to differentiate by with wrt=")
+        there = "the program has no parameters" if wrt is None else "wrt is empty"
+        raise DerivationError(f"{there}; name the tensors to differentiate by, as in wrt=['x']")
     return Derivation(program, _Sweep(program, wanted).run(), wanted)
 
 

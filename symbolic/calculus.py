@@ -8,11 +8,27 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 
-from sympy import Add, Basic, Derivative, DiracDelta, Expr, KroneckerDelta, Mul, Piecewise, Pow, S, Subs, Sum, Symbol
+from sympy import (
+    Add,
+    Basic,
+    Derivative,
+    DiracDelta,
+    Expr,
+    Integer,
+    KroneckerDelta,
+    Mul,
+    Piecewise,
+    Pow,
+    S,
+    Subs,
+    Sum,
+    Symbol,
+    expand_mul,
+)
 from sympy.core.traversal import preorder_traversal
 
 from symbolic.errors import DerivationError
-from symbolic.tensors import index, over
+from symbolic.tensors import free_letters, index, is_letter, over
 
 Ranges = Mapping[Expr, Expr]
 SPARE_LETTERS = "mikrtuvwqlhcdefg"
@@ -31,11 +47,7 @@ def fresh(preferred: str, taken: Collection[Symbol]) -> Symbol:
 
 def letters(expression: Basic) -> set[Symbol]:
     """Every index letter in `expression`, bound or free. A set: never iterate it where order matters."""
-    return {
-        node
-        for node in preorder_traversal(expression)
-        if isinstance(node, Symbol) and node.is_integer and not node.is_positive
-    }
+    return {node for node in preorder_traversal(expression) if is_letter(node)}
 
 
 def bound_limits(expression: Basic) -> Iterator[tuple[Symbol, Expr]]:
@@ -159,11 +171,6 @@ def _sums_cases(term: Expr) -> bool:
     return any(isinstance(factor, Sum) and factor.has(Piecewise) for factor in Mul.make_args(term))
 
 
-def free_letters(expression: Basic) -> set[Symbol]:
-    """The index letters that stand for fixed values in `expression`. A set: never iterate it where order matters."""
-    return {node for node in expression.free_symbols if node.is_integer and not node.is_positive}
-
-
 def sum_over(body: Expr, letter: Symbol, extent: Expr, ranges: Ranges) -> Expr:
     """Sum of an already contracted `body` over `letter`, contracted."""
     if not body.has(letter):
@@ -233,16 +240,25 @@ def _collapse(delta: KroneckerDelta, rest: Expr, letter: Symbol, extent: Expr, r
 
 
 def _pull_delta_out(branches: list[tuple[Expr, Basic]]) -> Expr:
-    """[i = j] that stands in every branch that is not 0 moves in front of the Piecewise."""
-    shared: list[Expr] | None = None
-    for value, _ in branches:
-        if value != 0:
-            deltas = [factor for factor in Mul.make_args(value) if isinstance(factor, KroneckerDelta)]
-            shared = deltas if shared is None else [delta for delta in shared if delta in deltas]
-    front = Mul(*(shared or ()))
-    if front == 1:
-        return Piecewise(*branches)
-    return front * Piecewise(*((value / front if value != 0 else value, condition) for value, condition in branches))
+    """[i = j] that stands in every term of every branch moves in front of the Piecewise."""
+    front: Expr = Integer(1)
+    values = [value for value, _ in branches]
+    first = next((value for value in values if value != 0), Integer(0))
+    for delta in Mul.make_args(Add.make_args(first)[0]):
+        if isinstance(delta, KroneckerDelta):
+            without = [_without(value, delta) for value in values]
+            if all(value is not None for value in without):
+                front, values = front * delta, without
+    return front * Piecewise(*((value, condition) for value, (_, condition) in zip(values, branches, strict=True)))
+
+
+def _without(value: Expr, delta: KroneckerDelta) -> Expr | None:
+    """f where the value is [i = j] f, multiplied out if need be; None if it is not."""
+    for form in (value, expand_mul(value)):
+        terms = [list(Mul.make_args(term)) for term in Add.make_args(form)]
+        if form == 0 or all(delta in factors for factors in terms):
+            return Add(*(Mul(*(factor for factor in factors if factor != delta)) for factors in terms))
+    return None
 
 
 def shape_ranges(indices: tuple[Expr, ...], shape: tuple[Expr, ...]) -> dict[Expr, Expr]:

@@ -40,7 +40,7 @@ from sympy.core.traversal import preorder_traversal
 from symbolic.calculus import bound_limits, letters, rebuild, summation
 from symbolic.errors import DerivationError
 from symbolic.rules import TIDY, USE_FACT, Step
-from symbolic.tensors import Equation, Fact
+from symbolic.tensors import Equation, Fact, is_letter
 
 LARGEST_PASS = 20
 # A product that has more terms when it is multiplied out is left as it is: cancelling would take exponential time.
@@ -216,7 +216,7 @@ def unify(pattern: Basic, target: Basic) -> dict[Expr, Expr] | None:
     stack = [(pattern, target)]
     while stack:
         one, other = stack.pop()
-        if isinstance(one, Symbol) and one.is_integer and not one.is_positive:
+        if is_letter(one):
             if swap.setdefault(one, other) != other:
                 return None
         elif not one.args or not other.args:

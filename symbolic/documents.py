@@ -129,7 +129,9 @@ class _Page:
         self.written: dict[tuple[Basic, Sequence[Symbol]], Basic | None] = {}
 
     def document(self) -> str:
-        title = escape_text(self.program.title).replace("-$>$", r"$\to$") or "A program"
+        sizes = {str(size): size for t in self.tensors.values() for n in t.shape for size in n.free_symbols}
+        words = {"->": r"$\to$"} | {name: f"${self.printer.doprint(size)}$" for name, size in sizes.items()}
+        title = " ".join(words.get(word) or escape_text(word) for word in self.program.title.split()) or "A program"
         parts = [
             PREAMBLE + r"\begin{document}",
             r"\begin{center}{\LARGE Backpropagation}\\[1.2ex]{\large " + title + r"}\end{center}",

@@ -18,7 +18,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import mpmath
-from sympy import Add, Basic, Expr, Indexed, Integer, KroneckerDelta, Mul, Piecewise, Pow, Rational, Sum, Symbol
+from sympy import (
+    Add,
+    And,
+    Basic,
+    Expr,
+    Indexed,
+    Integer,
+    KroneckerDelta,
+    Mul,
+    Not,
+    Or,
+    Piecewise,
+    Pow,
+    Rational,
+    Sum,
+    Symbol,
+)
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
@@ -378,8 +394,13 @@ class Point:
         if isinstance(node, (BooleanTrue, BooleanFalse)):
             truth = bool(node)
             return lambda letters: truth
+        if isinstance(node, (And, Or, Not)):
+            parts = [self._condition(part) for part in node.args]
+            join = {And: all, Or: any, Not: lambda truths: not next(iter(truths))}[type(node)]
+            # Every part is looked at, so that each notes how near its kink is.
+            return lambda letters: bool(join([part(letters) for part in parts]))
         if not isinstance(node, Relational):
-            raise DerivationError(f"the condition {node} cannot be evaluated: only comparisons are")
+            raise DerivationError(f"the condition {node} cannot be evaluated: only comparisons, and, or, not are")
         left, right, compare = self.compile(node.lhs), self.compile(node.rhs), _COMPARE[node.rel_op]
 
         def run(letters: dict[Symbol, int]) -> bool:

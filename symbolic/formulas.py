@@ -1,19 +1,12 @@
-"""Formulas that a user brings, an activation or a loss: checked before anything is made of them.
-
-Kinks. Max, Min and Abs become `Piecewise`, because SymPy's own derivatives of them put 1/2 or a sign function
-at the kink. The derivative there is then that of the branch that holds there: at a tie of Max or Min the last
-branch, and numbers stand last, so max(z, 0) has derivative 0 at 0; abs(z) has a branch of its own at 0, with
-derivative 0.
-"""
+"""Formulas that a user brings, an activation or a loss: checked before anything is made of them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 
+import sympy
 from sympy import (
-    Abs,
-    And,
     Derivative,
     DiracDelta,
     Expr,
@@ -21,10 +14,6 @@ from sympy import (
     Indexed,
     IndexedBase,
     Integer,
-    Max,
-    Min,
-    Number,
-    Or,
     Piecewise,
     Poly,
     PolynomialError,
@@ -33,12 +22,15 @@ from sympy import (
     default_sort_key,
     nan,
     oo,
-    piecewise_fold,
+    true,
     zoo,
 )
+from sympy.core.function import FunctionClass
 from sympy.core.relational import Relational
+from sympy.core.traversal import preorder_traversal
 
 from symbolic.errors import ArchitectureError, NameRefused
+from symbolic.extrema import of_one_variable, without_extrema
 from symbolic.tensors import checked_name
 
 GREEK = (
@@ -85,6 +77,11 @@ def checked_function_name(name: object, what: str) -> str:
         raise NameRefused(
             f"{what} {checked!r} is the letter of a tensor of every network; call the function g, c or phi"
         )
+    if isinstance(getattr(sympy, checked, None), FunctionClass):
+        raise NameRefused(
+            f"{what} {checked!r} is a function that everybody knows; give its formula as an Activation or a Loss, "
+            "or call the unknown function g, c or phi"
+        )
     return checked
 
 
@@ -113,7 +110,11 @@ def checked_formula(formula: object, symbols: Mapping[str, Symbol], what: str, a
         )
     if expression.has(nan, zoo, oo, -oo, I) or expression.is_commutative is not True:
         raise ArchitectureError(f"{what}: {expression} is not a real number for every real argument; {advice}")
-    return without_extrema(expression)
+    if any(isinstance(node, Piecewise) and node.args[-1][1] != true for node in preorder_traversal(expression)):
+        raise ArchitectureError(f"{what}: {expression} has no last case (value, True) for what is left over; {advice}")
+    plain = without_extrema(expression)
+    variables = plain.free_symbols
+    return of_one_variable(plain, variables.pop()) if plain != expression and len(variables) == 1 else plain
 
 
 def _known(symbol: Expr, symbols: Mapping[str, Symbol]) -> bool:
@@ -141,40 +142,6 @@ def check_differentiable(expression: Expr, filled: Mapping[Expr, Expr], by: Expr
         raise ArchitectureError(
             f"{what}: the derivative of {expression} is 0 everywhere, so nothing can be learnt. {advice}"
         )
-
-
-def without_extrema(expression: Expr) -> Expr:
-    """`expression` with Max, Min and Abs written as Piecewise; see the head of this file for the kinks."""
-    if not expression.has(Max, Min, Abs):
-        return expression
-    expression = expression.replace(lambda node: isinstance(node, (Max, Min)), _as_branches)
-    expression = expression.replace(
-        lambda node: isinstance(node, Abs),
-        lambda node: Piecewise((node.args[0], node.args[0] > 0), (-node.args[0], node.args[0] < 0), (0, True)),
-    )
-    return _with_plain_conditions(piecewise_fold(expression))
-
-
-def _with_plain_conditions(expression: Expr) -> Expr:
-    """Conditions on one variable that folding nested branches left tangled, written as an interval each."""
-    variables = expression.free_symbols
-    if len(variables) != 1:
-        return expression
-    tangled = expression.atoms(And, Or)
-    try:
-        plain = {condition: condition.as_set().as_relational(next(iter(variables))) for condition in tangled}
-    except NotImplementedError:  # such as exp(z) > z: right as it stands, only longer
-        return expression
-    return expression.xreplace(plain)
-
-
-def _as_branches(extremum: Expr) -> Expr:
-    candidates = sorted(extremum.args, key=lambda a: (isinstance(a, Number), default_sort_key(a)))
-    folded = candidates[-1]
-    for candidate in reversed(candidates[:-1]):
-        wins = candidate > folded if isinstance(extremum, Max) else candidate < folded
-        folded = Piecewise((candidate, wins), (folded, True))
-    return folded
 
 
 def kinks(expression: Expr, variable: Symbol) -> tuple[Expr, ...]:

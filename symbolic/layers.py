@@ -12,7 +12,7 @@ from typing import Protocol
 
 from sympy import Expr, Sum, Symbol
 
-from symbolic.activations import Activation, find_activation, z
+from symbolic.activations import ACTIVATIONS, Activation, find_activation, z
 from symbolic.errors import ArchitectureError, NameRefused
 from symbolic.tensors import Equation, FunctionName, Tensor, checked_name, index, over, size
 
@@ -53,6 +53,8 @@ def checked_size(extent: object, what: str) -> int | Symbol:
 def checked_size_name(name: str, what: str) -> str:
     """`name` if a size may be called so."""
     checked_name(name, what)
+    if name in ACTIVATIONS:
+        raise NameRefused(f"{what} is missing: {name!r} is an activation; write the number before it: 32 {name}")
     if _INDEX_LETTERS.match(name):
         raise NameRefused(f"{what} {name!r} is a letter that indices use; call the size n_1, d or such")
     if _TENSOR_KEYS.match(name):

@@ -18,6 +18,7 @@ from itertools import permutations
 
 from sympy import (
     Add,
+    And,
     Basic,
     Expr,
     Function,
@@ -26,6 +27,8 @@ from sympy import (
     KroneckerDelta,
     Lambda,
     Mul,
+    Not,
+    Or,
     Piecewise,
     Pow,
     Sum,
@@ -384,6 +387,8 @@ class _Writer:
                 return part
             if isinstance(part, Relational):
                 return part.func(slot(part.lhs), slot(part.rhs), evaluate=False)
+            if isinstance(part, (And, Or, Not)):
+                return part.func(*(condition(inner) for inner in part.args), evaluate=False)
             raise NoMatrixForm(f"matrix notation has no form for the condition {part}")
 
         if isinstance(expression, Piecewise):

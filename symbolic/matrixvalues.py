@@ -12,7 +12,7 @@ from typing import Any
 from sympy import Basic, Symbol
 
 from symbolic.errors import DerivationError
-from symbolic.evaluation import NUMBERS, Place, Point, Table, places
+from symbolic.evaluation import NUMBERS, NotReal, Place, Point, Table, places
 from symbolic.matrixform import (
     ArrayOf,
     Diagonal,
@@ -157,11 +157,19 @@ def _entrywise(values: list[Value], combine: Callable[..., Any], what: Basic) ->
     arrays = [value for value in values if isinstance(value, list)]
     if not arrays:
         return combine(*values)
+
+    def entry(*numbers: Any) -> Any:
+        """One entry; where it has no real value it may still be in a case that is not taken."""
+        try:
+            return combine(*numbers)
+        except NotReal:
+            return NUMBERS.nan
+
     shape = (len(arrays[0]), len(arrays[0][0]))
     if any((len(array), len(array[0])) != shape for array in arrays):
         raise DerivationError(f"{what} joins arrays of different shapes")
     return [
-        [combine(*(v[r][c] if isinstance(v, list) else v for v in values)) for c in range(shape[1])]
+        [entry(*(v[r][c] if isinstance(v, list) else v for v in values)) for c in range(shape[1])]
         for r in range(shape[0])
     ]
 

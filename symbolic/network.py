@@ -174,7 +174,12 @@ class Network:
         if self.examples in symbols:
             raise NameRefused(f"size {self.examples!r} is the number of examples; give one of them another name")
         functions = [layer.activation for layer in self.layers] + [self.loss]
+        meanings: dict[str, Expr] = {}
         for function in functions:
+            if meanings.setdefault(function.name, function.expression) != function.expression:
+                raise NameRefused(
+                    f"{function.name!r} is the name of two different functions; give one of them another name"
+                )
             if function.name in symbols or function.name == self.examples:
                 raise NameRefused(f"{function.name!r} is a size and a function; give one of them another name")
 

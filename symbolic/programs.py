@@ -12,14 +12,17 @@ from functools import cached_property
 
 from sympy import (
     Add,
+    And,
     Basic,
     Expr,
     Function,
     Indexed,
     Integer,
     Mul,
+    Not,
     Number,
     NumberSymbol,
+    Or,
     Piecewise,
     Pow,
     Sum,
@@ -34,7 +37,7 @@ from sympy.logic.boolalg import BooleanAtom
 
 from symbolic.errors import ProgramError
 from symbolic.expressions import Undefined
-from symbolic.tensors import Equation, Fact, Tensor, check_letters, elements, index, indices_of, key_of
+from symbolic.tensors import Equation, Fact, Tensor, check_letters, elements, indices_of, is_letter, key_of
 
 
 @dataclass(frozen=True)
@@ -134,7 +137,7 @@ def check_program(program: Program) -> None:
 
 
 # What an equation may be made of, besides tensor elements, letters, sizes and real numbers.
-READABLE = (Add, Mul, Pow, Function, Sum, Relational, BooleanAtom, Tuple, ExprCondPair)
+READABLE = (Add, Mul, Pow, Function, Sum, Relational, BooleanAtom, And, Or, Not, Tuple, ExprCondPair)
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ class _Reader:
         tensor = self.known.get(key or "")
         if tensor is None:
             hint = ""
-            if isinstance(node, Symbol) and node == index(node.name):
+            if is_letter(node):
                 raise ProgramError(f"{self.where}: index {node} is neither on the left side nor summed over{NESTED}")
             if isinstance(node, Symbol) and key is None:
                 hint = "; a constant is a number, or a scalar Tensor among the leaves, as in lam[()]"

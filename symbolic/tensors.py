@@ -16,6 +16,7 @@ from sympy import Expr, Indexed, IndexedBase, Integer, Symbol
 from sympy.core.traversal import preorder_traversal
 
 from symbolic.errors import NameRefused, ProgramError
+from symbolic.extrema import without_extrema
 
 ROLES = (
     "input", "target", "parameter", "preactivation", "activation",
@@ -52,13 +53,30 @@ def checked_name(name: object, what: str = "name") -> str:
     return name
 
 
+def _checked_letter(name: object, what: str) -> None:
+    if not isinstance(name, str) or not IDENTIFIER.match(name) or len(name) > LONGEST_NAME:
+        raise NameRefused(f"{what} {name!a} must be a letter followed by letters, digits or underscores")
+
+
 def index(letter: str) -> Symbol:
     """An index symbol. It runs from 0 to size - 1 in code, from 1 to size on the page."""
+    _checked_letter(letter, "index")
     return Symbol(letter, integer=True, nonnegative=True)
+
+
+def is_letter(node: object) -> bool:
+    """Whether a node of an expression is an index letter."""
+    return isinstance(node, Symbol) and bool(node.is_integer) and not node.is_positive
+
+
+def free_letters(expression: Expr) -> set[Symbol]:
+    """The index letters that stand for fixed values in `expression`. A set: never iterate it where order matters."""
+    return {symbol for symbol in expression.free_symbols if is_letter(symbol)}
 
 
 def size(name: str) -> Symbol:
     """A size that is not fixed yet, such as the number of units n_1 of a layer or the number of examples N."""
+    _checked_letter(name, "size")
     return Symbol(name, integer=True, positive=True)
 
 
@@ -90,6 +108,8 @@ class Tensor:
         checked_name(self.name, "tensor name")
         if self.role not in ROLES:
             raise ProgramError(f"tensor {self.name}: role {self.role!r} is not one of {', '.join(ROLES)}")
+        if not isinstance(self.shape, (tuple, list)):
+            raise ProgramError(f"tensor {self.name}: shape must be a tuple of sizes, as in ({self.shape},)")
         extents = tuple(_extent(self.name, entry) for entry in self.shape)
         object.__setattr__(self, "shape", extents)
         if not self.indices and extents:
@@ -132,7 +152,7 @@ def _extent(name: str, entry: object) -> Expr:
 def check_letters(indices: tuple[Symbol, ...], what: str) -> None:
     """Refuse index letters that were not made by `index`, or of which one stands twice."""
     for letter in indices:
-        if not isinstance(letter, Symbol) or letter != index(letter.name):
+        if not is_letter(letter) or letter != index(letter.name):
             raise ProgramError(f"{what}: {letter} is no index letter; make it with index({str(letter)!r})")
     if len(set(indices)) != len(indices):
         raise ProgramError(f"{what}: an index letter stands twice in {', '.join(map(str, indices))}")
@@ -173,7 +193,7 @@ class FunctionName:
 
 @dataclass(frozen=True)
 class Equation:
-    """tensor[indices] = rhs, for every value of the indices.
+    """tensor[indices] = rhs, for every value of the indices. Max, Min and Abs on the right become Piecewise.
 
     function: where the right side is a function that has a name, such as an activation, that name; the page writes
     a = sigma(z) and sigma'(z) with it. It has no say in the mathematics.
@@ -192,6 +212,7 @@ class Equation:
             raise ProgramError(
                 f"equation for {self.tensor.key}: the right side must be a SymPy expression, not {self.rhs!r}"
             )
+        object.__setattr__(self, "rhs", without_extrema(self.rhs))
         if len(self.indices) != len(self.tensor.shape):
             raise ProgramError(
                 f"equation for {self.tensor.key}: {len(self.tensor.shape)} axes, but {len(self.indices)} indices"

@@ -22,7 +22,7 @@ from symbolic.matrixform import MatrixExpression, matrix_form
 from symbolic.matrixvalues import entries, matrix_value
 from symbolic.programs import per_example_loss
 from symbolic.rules import WRITE_AS_MATRICES, Result, Step
-from symbolic.tensors import elements, index, indices_of, key_of
+from symbolic.tensors import elements, free_letters, indices_of, key_of
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
@@ -125,11 +125,6 @@ def verify(
     return Report(tuple(rows), _told(sizes), points, len(kinks))
 
 
-def free_letters(expression: Expr) -> set[Symbol]:
-    """The index letters that stand for fixed values."""
-    return {symbol for symbol in expression.free_symbols if symbol == index(symbol.name)}
-
-
 def _told(sizes: dict[Symbol, int]) -> str:
     named = [f"{symbol} = {number}" for symbol, number in sizes.items()]
     return ", ".join(named[:MOST_SIZES_TOLD] + ["..."] * (len(named) > MOST_SIZES_TOLD)) or "sizes as given"
@@ -200,6 +195,8 @@ def _on_the_kink(derivation: Derivation, sizes: dict[Symbol, int]) -> Point | No
         key_of(element) for equation in program.equations for piece in equation.rhs.atoms(Piecewise)
         for _, condition in piece.args for element in elements(condition)
     }  # fmt: skip
+    for key in parameters & looked_at:
+        leaves[key][next(iter(leaves[key]))] = NUMBERS.zero
     for equation in program.equations:
         if equation.tensor.key not in looked_at:
             continue

@@ -5,14 +5,31 @@ from itertools import pairwise
 
 import pytest
 from reference import quiet
+from sympy import Abs, I, IndexedBase, Integer, Max, Min, Piecewise, Rational, Sum, Symbol, exp, nan, oo, tanh
 from sympy import Function as AnyFunction
-from sympy import I, IndexedBase, Integer, Piecewise, Rational, Sum, Symbol, exp, nan, oo, tanh
 
-from symbolic import DeltaformError, Equation, Fact, Program, Tensor, derive, index, over, size, verify
-from symbolic.calculus import free_letters
+from symbolic import (
+    Activation,
+    DeltaformError,
+    Dense,
+    Equation,
+    Fact,
+    Loss,
+    Network,
+    Program,
+    Tensor,
+    derive,
+    index,
+    over,
+    size,
+    verify,
+)
+from symbolic.activations import z
 from symbolic.expressions import TotalDerivative
+from symbolic.losses import h
+from symbolic.losses import y as t
 from symbolic.rules import NAME, Step
-from symbolic.tensors import elements, key_of
+from symbolic.tensors import elements, free_letters, key_of
 
 i, j, p = (index(letter) for letter in "ijp")
 n, M, N = size("n"), size("M"), size("N")
@@ -275,3 +292,64 @@ def test_a_form_without_finite_value_is_found(value):
     steps = derivation["dV"].steps
     last = dataclasses.replace(steps[-1], after=steps[-1].after * value)
     assert not changed(derivation, "dV", steps=(*steps[:-1], last)).verify().ok
+
+
+# Functions by cases that users add first
+
+PIECES = {
+    "hardtanh": Piecewise((-1, z < -1), (1, z > 1), (z, True)),
+    "hardtanh by extrema": Max(-1, Min(z, 1)),
+    "relu6": Min(Max(z, 0), 6),
+    "hardswish": z * Min(Max(z + 3, 0), 6) / 6,
+}
+LOSSES = {
+    "huber": Piecewise(((h - t) ** 2 / 2, Abs(h - t) < 1), (Abs(h - t) - Rational(1, 2), True)),
+    "power": Abs(h - t) ** Rational(3, 2),
+    "cube": Abs(h - t) ** 3,
+}
+
+
+@pytest.mark.parametrize("name", PIECES)
+def test_activations_by_cases(name):
+    activation = Activation(name.replace(" ", "_"), PIECES[name])
+    derivation = derive(Network(3, [Dense(4, activation), Dense(2)], "half_squared_error"))
+    report = derivation.verify()
+    assert report.ok, str(report)
+    assert derivation.latex()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_by_cases(name):
+    derivation = derive(Network(3, [Dense(4, "tanh"), Dense(2)], Loss(name, LOSSES[name])))
+    report = derivation.verify()
+    assert report.ok, str(report)
+    assert derivation.latex()
+
+
+def test_extrema_in_a_program_follow_the_convention_at_the_kink():
+    largest = program(Equation(L, (), Sum(Max(b[i], 0) * x[i], over(i, n))))
+    derivation = derive(largest)
+    report = derivation.verify()
+    assert report.ok and report.kink_points == 1, str(report)
+    assert derivation.gradients["b"].rhs == Piecewise((x[i], b[i] > 0), (0, True))
+
+
+def test_what_is_no_source_and_what_is_no_wrt():
+    network = quiet("3 -> 2; half_squared_error")
+    for wrong in ("3 -> 2; half_squared_error", None):
+        with pytest.raises(DeltaformError, match=r"derive takes a Network or a Program.*Network.parse"):
+            derive(wrong)
+    assert list(derive(network, wrt="W1").gradients) == ["W1"]
+    with pytest.raises(DeltaformError, match="wrt is empty"):
+        derive(network, wrt=[])
+    with pytest.raises(DeltaformError, match="shape must be a tuple"):
+        Tensor("T", shape=3)
+    for make in (size, index):
+        for name in ("", "D ", None):
+            with pytest.raises(DeltaformError, match="must be a letter followed by"):
+                make(name)
+
+
+def test_a_forgotten_width_is_not_taken_for_a_size():
+    with pytest.raises(DeltaformError, match="'relu' is an activation; write the number before it: 32 relu"):
+        Network.parse("64 -> relu -> 10 softmax; cross_entropy")

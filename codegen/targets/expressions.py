@@ -69,6 +69,10 @@ def _call(node: Node, names: Mapping[str, str]) -> str:
     if op == "pick":
         picked = ", ".join(":" if place is None else str(place) for place in node.detail)
         return f"{_wrapped(args[0], names, ATOM)}[{picked}]"
+    if op == "diagonal":
+        first, second = node.detail
+        axes = "" if (first, second) == (0, 1) else f", axis1={first}, axis2={second}"
+        return f"np.diagonal({expression(args[0], names)}{axes})"
     if op == "cast":
         return f"np.asarray({expression(args[0], names)}, dtype=dtype)"
     if op == "fill":

@@ -2,7 +2,8 @@
 
 Above each line stands the equation that it computes; sums run over whole axes. params is a dict of arrays
 with the keys and shapes in PARAMETERS; gradients come as a dict with the keys of what they belong to ("W1",
-"b1", "W2", "b2"). All arrays are float32 or all are float64, and so is the result. NaN in gives NaN out.
+"b1", "W2", "b2"). All arrays are float32 or all are float64, and so is the result. A NaN in params, X or Y
+gives NaN out.
 
 The objective is to be maximised: the gradients are those of the objective itself, uphill.
 """
@@ -203,4 +204,4 @@ def _check_interval(name, array, low, high):
         )
 
 
-# deltaform checksum: 2672b60792608e11e9d1a42efc2431a9
+# deltaform checksum: 667446614e2cdd4b638ceff074ae4234
