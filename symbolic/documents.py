@@ -22,7 +22,8 @@ from symbolic.evaluation import DIGITS
 from symbolic.expressions import TotalDerivative, Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
-from symbolic.matrixform import MatrixExpression, matrix_form, stacked_form
+from symbolic.matrices import MatrixExpression
+from symbolic.matrixform import matrix_form, stacked_form
 from symbolic.notation import Notation, escape_text, notation_named
 from symbolic.rules import DEFINITION, RULES, Result, Rule, Step
 from symbolic.tensors import Equation, Fact, elements, key_of

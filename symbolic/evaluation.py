@@ -41,14 +41,11 @@ from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 from symbolic.errors import DerivationError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
 from symbolic.programs import Program
-from symbolic.tensors import Equation, Fact, Tensor, elements, key_of
+from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 
 DIGITS = 50
 NUMBERS = mpmath.MPContext()
 NUMBERS.dps = DIGITS
-# Stand-in sizes: small, and different for neighbouring axes, so that a dropped transpose does not fit.
-STAND_IN_WIDTHS = (3, 2, 4)
-STAND_IN_EXAMPLES = (2, 3)
 NEAREST_KINK = NUMBERS.mpf("1e-6")
 
 Dual = tuple[Any, Any]  # value, tangent; a tangent of None is exactly 0
@@ -71,26 +68,6 @@ class NotReal(ArithmeticError):
 
 def places(extents: tuple[int, ...]) -> Iterator[Place]:
     return itertools.product(*(range(extent) for extent in extents))
-
-
-def stand_in_sizes(program: Program, turn: int = 0) -> dict[Symbol, int]:
-    """Small numbers for the size symbols of a program, in the order in which its tensors mention them.
-
-    turn: another number gives other sizes, so that a size cannot be taken for another one, or for a number, throughout.
-    """
-    sizes: dict[Symbol, int] = {}
-    for tensor in program.tensors.values():
-        for letter, extent in zip(tensor.indices, tensor.shape, strict=True):
-            if letter == program.example and isinstance(extent, Symbol):
-                sizes[extent] = STAND_IN_EXAMPLES[turn % len(STAND_IN_EXAMPLES)]
-    count = turn
-    for tensor in sorted(program.tensors.values(), key=lambda tensor: tensor.role == "target"):
-        for extent in tensor.shape:
-            for symbol in sorted(extent.free_symbols, key=str):
-                if symbol not in sizes:
-                    sizes[symbol] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]
-                    count += 1
-    return sizes
 
 
 def numeric_size(extent: Expr, sizes: Mapping[Symbol, int]) -> int:
@@ -267,8 +244,8 @@ class Point:
         if isinstance(node, Symbol):
             return self._symbol(node)
         if getattr(node, "is_number", False):
-            constant = NUMBERS.mpf(node.p) / node.q if isinstance(node, Rational) else _constant(node)
-            return lambda letters: (constant, None)
+            number = constant(node)
+            return lambda letters: (number, None)
         function = ELEMENTARY.get(type(node).__name__)
         if function is not None and len(node.args) == 1:
             return self._elementary(function, self.compile(node.args[0]))
@@ -469,31 +446,21 @@ class Point:
         return self.waves[key]
 
     def _total_derivative(self, node: TotalDerivative) -> Compiled:
-        of_key, of_place, by_key, by_place = self._ends(node)
-
-        def run(letters: dict[Symbol, int]) -> Dual:
-            by = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in by_place)
-            of = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in of_place)
-            return self.total(of_key, by_key)[by].get(of, NUMBERS.zero), None
-
-        return run
+        return self._derivative(
+            node, lambda of, of_key, by, by_key: self.total(of_key, by_key)[by].get(of, NUMBERS.zero)
+        )
 
     def _partial_derivative(self, node: PartialDerivative | FunctionDerivative) -> Compiled:
-        of_key, of_place, by_key, by_place = self._ends(node)
+        return self._derivative(node, self.partial)
 
-        def run(letters: dict[Symbol, int]) -> Dual:
-            by = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in by_place)
-            of = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in of_place)
-            return self.partial(of, of_key, by, by_key), None
+    def _derivative(self, node: Any, find: Callable[[Place, str, Place, str], Any]) -> Compiled:
+        of_key, by_key = key_of(node.of) or "", key_of(node.by) or ""
+        of_place, by_place = indices_of(node.of), indices_of(node.by)
 
-        return run
+        def at(place: tuple[Expr, ...], letters: dict[Symbol, int]) -> Place:
+            return tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in place)
 
-    def _ends(self, node: Any) -> tuple[str, tuple[Expr, ...], str, tuple[Expr, ...]]:
-        of, by = node.of, node.by
-        return (
-            key_of(of) or "", tuple(of.indices) if isinstance(of, Indexed) else (),
-            key_of(by) or "", tuple(by.indices) if isinstance(by, Indexed) else (),
-        )  # fmt: skip
+        return lambda letters: (find(at(of_place, letters), of_key, at(by_place, letters), by_key), None)
 
 
 _BUILDERS: tuple[tuple[type, Callable[[Point, Any], Compiled]], ...] = (
@@ -525,45 +492,6 @@ def _real(function: Callable[[Any], Any], value: Any) -> Any:
     return image
 
 
-def _constant(node: Basic) -> Any:
-    return NUMBERS.mpf(node.evalf(DIGITS + 10))
-
-
-def random_leaves(program: Program, sizes: Mapping[Symbol, int], seed: int, positive: bool = False) -> dict[str, Table]:
-    """Random values for the leaves, which make the declared facts true.
-
-    Targets lie in (0, 1), everything else in (-1.3, 1.3) away from 0; with `positive`, in (0.1, 1.3).
-
-    Raises:
-        DerivationError: for a fact that is no sum of one leaf over one axis.
-    """
-    rng = random.Random(f"leaves:{seed}")
-    tables: dict[str, Table] = {}
-    for leaf in program.leaves:
-        extents = tuple(numeric_size(one, sizes) for one in leaf.shape)
-        table: Table = {}
-        for place in places(extents):
-            number = NUMBERS.mpf(rng.randrange(100_000_000, 900_000_000)) / 1_000_000_000
-            if leaf.role != "target":
-                number = number * NUMBERS.mpf("1.4")
-                number = number if positive or rng.random() < 0.5 else -number
-            table[place] = number
-        tables[leaf.key] = table
-    for fact in program.facts:
-        _make_true(fact, program, tables)
-    return tables
-
-
-def _make_true(fact: Fact, program: Program, tables: dict[str, Table]) -> None:
-    total = fact.before
-    element = total.function if isinstance(total, Sum) and len(total.limits) == 1 else None
-    key = key_of(element) if element is not None else None
-    if key not in tables or not isinstance(element, Indexed) or not fact.after.is_number:
-        raise DerivationError(f"no random values are known that make the fact {fact.statement!r} true")
-    axis = list(element.indices).index(total.limits[0][0])
-    goal = _constant(fact.after)
-    sums: Table = {}
-    for place, value in tables[key].items():
-        rest = place[:axis] + place[axis + 1 :]
-        sums[rest] = sums.get(rest, NUMBERS.zero) + value
-    tables[key] = {place: value * goal / sums[place[:axis] + place[axis + 1 :]] for place, value in tables[key].items()}
+def constant(node: Basic) -> Any:
+    """A number without tensors or letters, to the digits in use."""
+    return NUMBERS.mpf(node.p) / node.q if isinstance(node, Rational) else NUMBERS.mpf(node.evalf(NUMBERS.dps + 10))

@@ -18,7 +18,7 @@ from sympy.core.relational import Relational
 from symbolic.errors import UsageError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
 from symbolic.linewidth import width
-from symbolic.matrixform import (
+from symbolic.matrices import (  # fmt: skip
     ArrayOf,
     Diagonal,
     Elementwise,
@@ -34,7 +34,7 @@ from symbolic.matrixform import (
     Scale,
     SumOverExamples,
     Transpose,
-)  # fmt: skip
+)
 from symbolic.printorder import ADD, ATOM, MULTIPLY, OPEN, OrderedPrinter, beside, brackets
 from symbolic.recognition import indicator, maximum, negated, norm
 from symbolic.tensors import FunctionName, Tensor, indices_of, key_of

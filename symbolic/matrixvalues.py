@@ -13,7 +13,7 @@ from sympy import Basic, Symbol
 
 from symbolic.errors import DerivationError
 from symbolic.evaluation import NUMBERS, NotReal, Place, Point, Table, places
-from symbolic.matrixform import (
+from symbolic.matrices import (
     ArrayOf,
     Diagonal,
     Elementwise,

@@ -32,7 +32,7 @@ from sympy.core.numbers import NumberSymbol
 from sympy.printing.printer import Printer
 
 from symbolic.expressions import PartialDerivative, TotalDerivative
-from symbolic.matrixform import (
+from symbolic.matrices import (
     ArrayOf,
     Diagonal,
     Elementwise,
@@ -48,8 +48,8 @@ from symbolic.matrixform import (
     Scale,
     SumOverExamples,
     Transpose,
-    arrays,
-)  # fmt: skip
+)
+from symbolic.matrixform import arrays  # fmt: skip
 from symbolic.notation import LETTER_OF, Notation
 from symbolic.recognition import (
     DERIVATIVES,

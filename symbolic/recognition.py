@@ -10,7 +10,7 @@ from sympy import Basic, Expr, Indexed, Integer, KroneckerDelta, Mul, Number, Pi
 from sympy.core.relational import Relational
 
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
-from symbolic.matrixform import (
+from symbolic.matrices import (  # fmt: skip
     Gradient,
     Jacobian,
     Ones,
@@ -20,7 +20,7 @@ from symbolic.matrixform import (
     Scale,
     SumOverExamples,
     Transpose,
-)  # fmt: skip
+)
 
 # A fraction whose denominator is at least this large and a product of 2s and 5s is written as a decimal
 # number.

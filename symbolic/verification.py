@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Piecewise, Sum, Symbol
 
 from symbolic.errors import DerivationError, NoMatrixForm, UsageError
-from symbolic.evaluation import DIGITS, NEAREST_KINK, NUMBERS, NotReal, Point, places, random_leaves, stand_in_sizes
+from symbolic.evaluation import DIGITS, NEAREST_KINK, NUMBERS, NotReal, Point, places
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
-from symbolic.matrixform import MatrixExpression, matrix_form
+from symbolic.matrices import MatrixExpression
+from symbolic.matrixform import matrix_form
 from symbolic.matrixvalues import entries, matrix_value
 from symbolic.programs import per_example_loss
 from symbolic.rules import WRITE_AS_MATRICES, Result, Step
+from symbolic.sampling import random_leaves, stand_in_sizes
 from symbolic.tensors import elements, free_letters, indices_of, key_of
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from sympy import (
 
 from symbolic.errors import NoMatrixForm
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
-from symbolic.matrixform import (
+from symbolic.matrices import (
     ArrayOf,
     Diagonal,
     Elementwise,
@@ -43,9 +43,8 @@ from symbolic.matrixform import (
     Scale,
     SumOverExamples,
     Transpose,
-    matrix_form,
-    stacked_form,
-)  # fmt: skip
+)
+from symbolic.matrixform import matrix_form, stacked_form  # fmt: skip
 from symbolic.tensors import Tensor, index, indices_of, key_of, over, size
 
 p, i, j, k, m, s = (index(letter) for letter in "pijkms")

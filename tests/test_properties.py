@@ -12,7 +12,8 @@ from codegen import lambdify
 from symbolic import Program, Tensor, derive, index, over, size
 from symbolic.calculus import contract
 from symbolic.deltaform import best, tidy_steps
-from symbolic.evaluation import NUMBERS, Point, random_leaves
+from symbolic.evaluation import NUMBERS, Point
+from symbolic.sampling import random_leaves
 from symbolic.tensors import Equation, Fact
 
 CALM = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])

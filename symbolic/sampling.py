@@ -1,0 +1,81 @@
+"""Where a derivation is checked: small sizes that stand in for the real ones, and random values for the leaves.
+
+A network of 784 inputs has the same equations as one of 3, so it is checked with 3. The values make the declared facts
+true.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+
+from sympy import Indexed, Sum, Symbol
+
+from symbolic.errors import DerivationError
+from symbolic.evaluation import NUMBERS, Table, constant, numeric_size, places
+from symbolic.programs import Program
+from symbolic.tensors import Fact, key_of
+
+# Stand-in sizes: small, and different for neighbouring axes, so that a dropped transpose does not fit.
+STAND_IN_WIDTHS = (3, 2, 4)
+STAND_IN_EXAMPLES = (2, 3)
+
+
+def stand_in_sizes(program: Program, turn: int = 0) -> dict[Symbol, int]:
+    """Small numbers for the size symbols of a program, in the order in which its tensors mention them.
+
+    turn: another number gives other sizes, so that a size cannot be taken for another one, or for a number, throughout.
+    """
+    sizes: dict[Symbol, int] = {}
+    for tensor in program.tensors.values():
+        for letter, extent in zip(tensor.indices, tensor.shape, strict=True):
+            if letter == program.example and isinstance(extent, Symbol):
+                sizes[extent] = STAND_IN_EXAMPLES[turn % len(STAND_IN_EXAMPLES)]
+    count = turn
+    for tensor in sorted(program.tensors.values(), key=lambda tensor: tensor.role == "target"):
+        for extent in tensor.shape:
+            for symbol in sorted(extent.free_symbols, key=str):
+                if symbol not in sizes:
+                    sizes[symbol] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]
+                    count += 1
+    return sizes
+
+
+def random_leaves(program: Program, sizes: Mapping[Symbol, int], seed: int, positive: bool = False) -> dict[str, Table]:
+    """Random values for the leaves, which make the declared facts true.
+
+    Targets lie in (0, 1), everything else in (-1.3, 1.3) away from 0; with `positive`, in (0.1, 1.3).
+
+    Raises:
+        DerivationError: for a fact that is no sum of one leaf over one axis.
+    """
+    rng = random.Random(f"leaves:{seed}")
+    tables: dict[str, Table] = {}
+    for leaf in program.leaves:
+        extents = tuple(numeric_size(one, sizes) for one in leaf.shape)
+        table: Table = {}
+        for place in places(extents):
+            number = NUMBERS.mpf(rng.randrange(100_000_000, 900_000_000)) / 1_000_000_000
+            if leaf.role != "target":
+                number = number * NUMBERS.mpf("1.4")
+                number = number if positive or rng.random() < 0.5 else -number
+            table[place] = number
+        tables[leaf.key] = table
+    for fact in program.facts:
+        _make_true(fact, program, tables)
+    return tables
+
+
+def _make_true(fact: Fact, program: Program, tables: dict[str, Table]) -> None:
+    total = fact.before
+    element = total.function if isinstance(total, Sum) and len(total.limits) == 1 else None
+    key = key_of(element) if element is not None else None
+    if key not in tables or not isinstance(element, Indexed) or not fact.after.is_number:
+        raise DerivationError(f"no random values are known that make the fact {fact.statement!r} true")
+    axis = list(element.indices).index(total.limits[0][0])
+    goal = constant(fact.after)
+    sums: Table = {}
+    for place, value in tables[key].items():
+        rest = place[:axis] + place[axis + 1 :]
+        sums[rest] = sums.get(rest, NUMBERS.zero) + value
+    tables[key] = {place: value * goal / sums[place[:axis] + place[axis + 1 :]] for place, value in tables[key].items()}
