@@ -46,7 +46,6 @@ from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 DIGITS = 50
 NUMBERS = mpmath.MPContext()
 NUMBERS.dps = DIGITS
-NEAREST_KINK = NUMBERS.mpf("1e-6")
 
 Dual = tuple[Any, Any]  # value, tangent; a tangent of None is exactly 0
 Place = tuple[int, ...]

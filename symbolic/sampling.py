@@ -1,4 +1,4 @@
-"""Where a derivation is checked: small sizes that stand in for the real ones, and random values for the leaves.
+"""Where a derivation is checked: small sizes that stand in for the real ones, and values for the leaves.
 
 A network of 784 inputs has the same equations as one of 3, so it is checked with 3. The values make the declared facts
 true.
@@ -7,18 +7,20 @@ true.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from sympy import Indexed, Sum, Symbol
+from sympy import Indexed, Piecewise, Sum, Symbol
 
 from symbolic.errors import DerivationError
-from symbolic.evaluation import NUMBERS, Table, constant, numeric_size, places
+from symbolic.evaluation import NUMBERS, NotReal, Point, Table, constant, numeric_size, places
 from symbolic.programs import Program
-from symbolic.tensors import Fact, key_of
+from symbolic.tensors import Fact, elements, indices_of, key_of
 
 # Stand-in sizes: small, and different for neighbouring axes, so that a dropped transpose does not fit.
 STAND_IN_WIDTHS = (3, 2, 4)
 STAND_IN_EXAMPLES = (2, 3)
+MOST_DRAWS = 40
+NEAREST_KINK = NUMBERS.mpf("1e-6")
 
 
 def stand_in_sizes(program: Program, turn: int = 0) -> dict[Symbol, int]:
@@ -39,6 +41,67 @@ def stand_in_sizes(program: Program, turn: int = 0) -> dict[Symbol, int]:
                     sizes[symbol] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]
                     count += 1
     return sizes
+
+
+MakePoint = Callable[[dict[Symbol, int], dict[str, Table], int], Point]
+
+
+def random_point(program: Program, sizes: dict[Symbol, int], seed: int, make: MakePoint) -> Point:
+    """A random point at which everything is real and no condition is about to change its mind.
+
+    make: the point for sizes, leaves and a seed.
+
+    Raises:
+        DerivationError: if none is found; says what was in the way last.
+    """
+    reason = ""
+    for attempt in range(MOST_DRAWS):
+        leaves = random_leaves(program, sizes, seed * MOST_DRAWS + attempt, positive=attempt >= MOST_DRAWS // 2)
+        try:
+            point = make(sizes, leaves, seed)
+        except NotReal as error:
+            reason = str(error)
+            continue
+        if point.kink_distance is None or point.kink_distance > NEAREST_KINK:
+            return point
+        reason = "a condition is at its kink"
+    raise DerivationError(f"no random point was found at which the program has real values: {reason}")
+
+
+def point_on_kinks(program: Program, sizes: dict[Symbol, int], make: MakePoint) -> Point | None:
+    """A point at which the first unit of every tensor that a condition looks at is exactly 0, and the rest is random.
+
+    Reached by setting to 0 the parameters that lead straight to that unit. None if no condition then sits on its kink.
+    """
+    looked_at = {
+        key_of(element)
+        for equation in program.equations
+        for piece in equation.rhs.atoms(Piecewise)
+        for _, condition in piece.args
+        for element in elements(condition)
+    }
+    if not looked_at:
+        return None
+    leaves = random_leaves(program, sizes, 0)
+    parameters = {leaf.key for leaf in program.parameters}
+    for key in parameters & looked_at:
+        leaves[key][next(iter(leaves[key]))] = NUMBERS.zero
+    for equation in program.equations:
+        if equation.tensor.key not in looked_at:
+            continue
+        for element in elements(equation.rhs):
+            key = key_of(element) or ""
+            if key in parameters:
+                own = [axis for axis, letter in enumerate(indices_of(element)) if letter in equation.indices]
+                leaves[key] = {
+                    place: NUMBERS.zero if all(place[axis] == 0 for axis in own) else value
+                    for place, value in leaves[key].items()
+                }
+    try:
+        point = make(sizes, leaves, 0)
+    except NotReal:
+        return None
+    return point if point.kink_distance == 0 else None
 
 
 def random_leaves(program: Program, sizes: Mapping[Symbol, int], seed: int, positive: bool = False) -> dict[str, Table]:

@@ -8,23 +8,23 @@ checked too: it starts from the derivative that it claims to derive, and each st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from sympy import Basic, Expr, Indexed, KroneckerDelta, Piecewise, Sum, Symbol
+from sympy import Basic, Expr, Indexed, KroneckerDelta, Sum, Symbol
 
 from symbolic.errors import DerivationError, NoMatrixForm, UsageError
-from symbolic.evaluation import DIGITS, NEAREST_KINK, NUMBERS, NotReal, Point, places
+from symbolic.evaluation import DIGITS, NUMBERS, Point, Table, places
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import matrix_form
 from symbolic.matrixvalues import entries, matrix_value
 from symbolic.programs import per_example_loss
-from symbolic.rules import WRITE_AS_MATRICES, Result, Step
-from symbolic.sampling import random_leaves, stand_in_sizes
-from symbolic.tensors import elements, free_letters, indices_of, key_of
+from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
+from symbolic.sampling import point_on_kinks, random_point, stand_in_sizes
+from symbolic.tensors import Tensor, elements, free_letters, indices_of, key_of
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 Ranges = dict[Symbol, Expr]
 
 TOLERANCE = NUMBERS.mpf("1e-30")
-MOST_DRAWS = 40
 MOST_SIZES_TOLD = 6
 
 
@@ -108,23 +107,13 @@ def verify(
     """
     if isinstance(points, bool) or not isinstance(points, int) or points < 1:
         raise UsageError(f"points must be a whole number of at least 1, not {points!r}")
-    program = derivation.program
-    sizes = stand_in_sizes(program)
-    drawn = [
-        _Draw(partial(_draw, derivation, stand_in_sizes(program, number), seed * 1000 + number))
-        for number in range(points)
-    ]
-    kinks = []
-    if any(equation.rhs.has(Piecewise) for equation in program.equations):
-        on_it = partial(_on_the_kink, derivation, sizes)
-        kinks = [_Draw(on_it)] if on_it() is not None else []
-    every = drawn + kinks
-    rows: list[Row] = list(_missing_rows(derivation))
+    check = _Check(derivation, points, seed)
+    rows = list(check.missing())
     for done, result in enumerate(derivation.results):
-        rows.extend(_chain_rows(derivation, result, every))
+        rows.extend(check.result(result))
         if progress:
             progress(done + 1, len(derivation.results))
-    return Report(tuple(rows), _told(sizes), points, len(kinks))
+    return Report(tuple(rows), _told(stand_in_sizes(derivation.program)), points, len(check.draws) - points)
 
 
 def _told(sizes: dict[Symbol, int]) -> str:
@@ -150,152 +139,105 @@ class _Draw:
         return self._made()
 
 
-def _meaning(derivation: Derivation) -> dict[str, tuple[str, str]]:
-    """What every derived tensor stands for: key -> (tensor differentiated, tensor by which)."""
-    program = derivation.program
-    one = per_example_loss(program).key
-    return {
-        result.tensor.key: (
-            program.objective if result.tensor.role == "gradient" and result.named else one, result.tensor.of or ""
-        )
-        for result in derivation.results
-    }  # fmt: skip
+class _Check:
+    """One verification under way.
 
-
-def _point(derivation: Derivation, sizes: dict[Symbol, int], leaves: dict[str, Any], seed: int) -> Point:
-    derived = {result.tensor.key: result.tensor for result in derivation.results}
-    return Point(derivation.program, sizes, leaves, _meaning(derivation), derived, seed)
-
-
-def _draw(derivation: Derivation, sizes: dict[Symbol, int], seed: int) -> Point:
-    """A random point at which everything is real and no condition is about to change its mind."""
-    reason = ""
-    for attempt in range(MOST_DRAWS):
-        leaves = random_leaves(
-            derivation.program, sizes, seed * MOST_DRAWS + attempt, positive=attempt >= MOST_DRAWS // 2
-        )
-        try:
-            point = _point(derivation, sizes, leaves, seed)
-        except NotReal as error:
-            reason = str(error)
-            continue
-        if point.kink_distance is None or point.kink_distance > NEAREST_KINK:
-            return point
-        reason = "a condition is at its kink"
-    raise DerivationError(f"no random point was found at which the program has real values: {reason}")
-
-
-def _on_the_kink(derivation: Derivation, sizes: dict[Symbol, int]) -> Point | None:
-    """A point at which the first unit of every tensor that a condition looks at is exactly 0, and the rest is random.
-
-    Reached by setting to 0 the parameters that lead straight to that unit. None if no condition then sits on its kink.
+    meaning: what every derived tensor stands for: key -> (tensor differentiated, tensor by which).
+    known:   keys that a result may use: the program's tensors and the named results before it.
     """
-    program = derivation.program
-    leaves = random_leaves(program, sizes, 0)
-    parameters = {leaf.key for leaf in program.parameters}
-    looked_at = {
-        key_of(element) for equation in program.equations for piece in equation.rhs.atoms(Piecewise)
-        for _, condition in piece.args for element in elements(condition)
-    }  # fmt: skip
-    for key in parameters & looked_at:
-        leaves[key][next(iter(leaves[key]))] = NUMBERS.zero
-    for equation in program.equations:
-        if equation.tensor.key not in looked_at:
-            continue
-        for element in elements(equation.rhs):
-            key = key_of(element) or ""
-            if key in parameters:
-                own = [axis for axis, letter in enumerate(indices_of(element)) if letter in equation.indices]
-                leaves[key] = {
-                    place: NUMBERS.zero if all(place[axis] == 0 for axis in own) else value
-                    for place, value in leaves[key].items()
-                }
-    try:
-        point = _point(derivation, sizes, leaves, 0)
-    except NotReal:
-        return None
-    return point if point.kink_distance == 0 else None
+
+    def __init__(self, derivation: Derivation, points: int, seed: int) -> None:
+        self.derivation = derivation
+        self.program = derivation.program
+        one = per_example_loss(self.program).key
+        self.meaning = {
+            result.tensor.key: (
+                self.program.objective if result.tensor.role == "gradient" and result.named else one,
+                result.tensor.of or "",
+            )
+            for result in derivation.results
+        }
+        self.derived = {result.tensor.key: result.tensor for result in derivation.results}
+        self.known = set(self.program.tensors)
+        self.draws = [
+            _Draw(
+                partial(random_point, self.program, stand_in_sizes(self.program, turn), seed * 1000 + turn, self.point)
+            )
+            for turn in range(points)
+        ]
+        on_kink = partial(point_on_kinks, self.program, stand_in_sizes(self.program), self.point)
+        if on_kink() is not None:
+            self.draws.append(_Draw(on_kink))
+
+    def point(self, sizes: dict[Symbol, int], leaves: dict[str, Table], seed: int) -> Point:
+        return Point(self.program, sizes, leaves, self.meaning, self.derived, seed)
+
+    def missing(self) -> Iterator[Row]:
+        """A gradient that was asked for and is not there."""
+        results = self.derivation.results
+        found = [result.tensor.of for result in results if result.named and result.tensor.role == "gradient"]
+        for key in self.derivation.wrt:
+            if found.count(key) != 1:
+                yield _wrong(f"d{key}", f"{found.count(key)} gradients by {key}, not one")
+
+    def result(self, result: Result) -> Iterator[Row]:
+        """Every step of one result, and what is wrong with it as a whole."""
+        name = result.tensor.key
+        of, by = (self.program.tensors[key] for key in self.meaning[name])
+        start = TotalDerivative(of.element, by.element)
+        if not result.steps or result.steps[0].before != start:
+            yield _wrong(name, f"the derivation does not start from {start}")
+            return
+        for problem in self.problems(result, of, by):
+            yield _wrong(name, problem)
+        if result.named:
+            self.known.add(name)
+        allowed = {*result.indices, *free_letters(start)}
+        before: Basic = start
+        for number, step in enumerate(result.steps, 1):
+            if isinstance(step.after, Expr) and not free_letters(step.after) <= allowed:
+                yield _wrong(name, "an index stands for nothing", str(number), step.rule.name)
+            if step.before != before:
+                yield _wrong(name, "does not begin where the last step ended", str(number), step.rule.name)
+            yield from self.step(result, step, str(number))
+            before = step.after
+            if isinstance(step.after, Expr):
+                yield from self.matrices(result, step.after, number)
+
+    def problems(self, result: Result, of: Tensor, by: Tensor) -> Iterator[str]:
+        """What can be seen to be wrong before any number is computed."""
+        # The derivative of one example's loss by what belongs to the same example has the examples' axis once.
+        leading = [at for at, letter in enumerate(of.indices) if letter not in by.indices]
+        indices = (*(of.indices[at] for at in leading), *by.indices)
+        shape = (*(of.shape[at] for at in leading), *by.shape)
+        if result.indices != indices or result.tensor.shape != shape:
+            yield f"it should be written with the indices ({', '.join(map(str, indices))})"
+        final = result.steps[-1].after
+        if final.has(TotalDerivative, PartialDerivative, FunctionDerivative):
+            yield "a derivative is left in its final form"
+        unknown = {key_of(element) for element in elements(final)} - self.known if isinstance(final, Expr) else set()
+        if unknown:
+            yield f"it uses what is not derived before it: {', '.join(sorted(map(str, unknown)))}"
+
+    def step(self, result: Result, step: Step, number: str) -> Iterator[Row]:
+        for part, substep in enumerate(step.substeps, 1):
+            yield from self.step(result, substep, f"{number}.{part}")
+        yield _row(self.derivation, result, step, number, self.draws)
+
+    def matrices(self, result: Result, after: Expr, number: int) -> Iterator[Row]:
+        """The line in matrix notation, about one example (m) and for all examples at once (s), where there is one."""
+        example, tensors = self.program.example, self.derivation.tensors
+        for mark, carried in (("m", example), ("s", None)) if example is not None else (("m", None),):
+            try:
+                form = matrix_form(after, result.indices, tensors, carried, result.tensor.shape)
+            except NoMatrixForm:
+                continue
+            written = Step(WRITE_AS_MATRICES, after, form)
+            yield _row(self.derivation, result, written, f"{number}{mark}", self.draws, carried)
 
 
-def _chain_rows(derivation: Derivation, result: Result, points: list[_Draw]) -> Iterable[Row]:
-    name = result.tensor.key
-    start = _claimed_start(derivation, result)
-    for problem in _problems(derivation, result, start):
-        yield Row(name, "0", "definition", 0, float("inf"), problem)
-    if not result.steps or result.steps[0].before != start:
-        return
-    before: Basic = start
-    for number, step in enumerate(result.steps, 1):
-        letters = free_letters(step.after) if isinstance(step.after, Expr) else set()
-        if not letters <= {*result.indices, *free_letters(start)}:
-            yield Row(name, str(number), step.rule.name, 0, float("inf"), "an index stands for nothing")
-        if step.before != before:
-            yield Row(name, str(number), step.rule.name, 0, float("inf"), "does not begin where the last step ended")
-        yield from _step_rows(derivation, result, step, str(number), points)
-        before = step.after
-        if not isinstance(step.after, MatrixExpression):
-            yield from _matrix_rows(derivation, result, step.after, number, points)
-
-
-def _missing_rows(derivation: Derivation) -> Iterator[Row]:
-    """A gradient that was asked for and is not there."""
-    found = [result.tensor.of for result in derivation.results if result.named and result.tensor.role == "gradient"]
-    for key in derivation.wrt:
-        if found.count(key) != 1:
-            yield Row(f"d{key}", "0", "definition", 0, float("inf"), f"{found.count(key)} gradients by {key}, not one")
-
-
-def _problems(derivation: Derivation, result: Result, start: Expr) -> Iterator[str]:
-    """What is wrong with a result as a whole, before any number is looked at."""
-    if not result.steps or result.steps[0].before != start:
-        yield f"the derivation does not start from {start}"
-        return
-    program = derivation.program
-    of, by = (program.tensors[key] for key in _meaning(derivation)[result.tensor.key])
-    # The derivative of one example's loss by what belongs to the same example has the examples' axis once.
-    leading = [at for at, letter in enumerate(of.indices) if letter not in by.indices]
-    indices = (*(of.indices[at] for at in leading), *by.indices)
-    shape = (*(of.shape[at] for at in leading), *by.shape)
-    if result.indices != indices or result.tensor.shape != shape:
-        yield f"it should be written with the indices ({', '.join(map(str, indices))})"
-    final = result.steps[-1].after
-    if final.has(TotalDerivative, PartialDerivative, FunctionDerivative):
-        yield "a derivative is left in its final form"
-    known = set(program.tensors)
-    for earlier in derivation.results:
-        if earlier is result:
-            break
-        if earlier.named:
-            known.add(earlier.tensor.key)
-    unknown = {key_of(element) for element in elements(final)} - known if isinstance(final, Expr) else set()
-    if unknown:
-        yield f"it uses what is not derived before it: {', '.join(sorted(map(str, unknown)))}"
-
-
-def _claimed_start(derivation: Derivation, result: Result) -> Expr:
-    program = derivation.program
-    of, by = _meaning(derivation)[result.tensor.key]
-    tensor = program.tensors[by]
-    return TotalDerivative(program.tensors[of].element, tensor.element)
-
-
-def _step_rows(derivation: Derivation, result: Result, step: Step, number: str, points: list[_Draw]) -> Iterable[Row]:
-    for part, substep in enumerate(step.substeps, 1):
-        yield from _step_rows(derivation, result, substep, f"{number}.{part}", points)
-    yield _row(derivation, result, step, number, points)
-
-
-def _matrix_rows(
-    derivation: Derivation, result: Result, after: Expr, number: int, points: list[_Draw]
-) -> Iterable[Row]:
-    """The line in matrix notation, about one example (m) and for all examples at once (s), where it has these forms."""
-    example = derivation.program.example
-    for mark, carried in (("m", example), ("s", None)) if example is not None else (("m", None),):
-        try:
-            form = matrix_form(after, result.indices, derivation.tensors, carried, result.tensor.shape)
-        except NoMatrixForm:
-            continue
-        yield _row(derivation, result, Step(WRITE_AS_MATRICES, after, form), f"{number}{mark}", points, carried)
+def _wrong(quantity: str, problem: str, number: str = "0", rule: str = DEFINITION.name) -> Row:
+    return Row(quantity, number, rule, 0, float("inf"), problem)
 
 
 def _row(
@@ -309,7 +251,7 @@ def _row(
             worst = worst if error <= worst else error
     except (DerivationError, ArithmeticError, KeyError, IndexError, ValueError, TypeError) as error:
         kind = "an index runs outside of its axis" if isinstance(error, (KeyError, IndexError)) else str(error)
-        return Row(result.tensor.key, number, step.rule.name, 0, float("inf"), kind)
+        return _wrong(result.tensor.key, kind, number, step.rule.name)
     problem = "" if worst <= TOLERANCE else "the two sides differ"  # NaN is no number that is small enough
     return Row(result.tensor.key, number, step.rule.name, len(points), worst, problem)
 
