@@ -99,8 +99,8 @@ def _are_labels(name, array, classes):
     vector = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 and classes > 1)
     if vector and array.dtype.kind in "biuf" and (array == np.rint(array)).all():
         raise DataError(
-            f"{name} has shape {array.shape} and dtype {array.dtype}; class labels must be a vector of integers, "
-            f"of shape (N,): convert with {name}.ravel().astype(np.int64)"
+            f"{name} has shape {array.shape} and dtype {array.dtype}; required is one row for each example, or class "
+            f"labels as a vector of integers, of shape (N,): convert labels with {name}.ravel().astype(np.int64)"
         )
     return False
 

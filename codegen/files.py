@@ -18,9 +18,9 @@ def as_path(path: Any) -> Path:
         FileError: it is nothing that can name a file.
     """
     if not isinstance(path, (str, os.PathLike)) or not isinstance(os.fspath(path), str):
-        raise FileError(f"a path is needed, such as 'out/result', not {path!r}")
+        raise FileError(f"a path is needed, as a string or a pathlib.Path, not {path!r}")
     if not str(path) or "\0" in str(path):
-        raise FileError(f"{str(path)!r} cannot name a file; a path is needed, such as 'out/result'")
+        raise FileError(f"{str(path)!r} cannot name a file; a path has at least one character and no NUL in it")
     return Path(path)
 
 

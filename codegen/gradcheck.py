@@ -23,7 +23,8 @@ class GradientCheck:
 
     key, shape: of the parameter.
     checked:    how many of its elements were disturbed.
-    error:      the largest |gradient - numeric|, relative to the largest of the two in this array.
+    error:      the largest |gradient - numeric|, relative to the largest of the two in this array; infinite where
+                one of them is no finite number.
     where:      the element with that error.
     found, numeric: the two values there.
     ok:         whether error is within the tolerance.

@@ -260,6 +260,11 @@ class Lowering(Contraction):
 
     def _kronecker(self, expression: KroneckerDelta) -> Value:
         left, right = expression.args
+        place, letter = (left, right) if left.is_Integer else (right, left)
+        if place.is_Integer and letter in self.scope:
+            extent = self.scope[letter]
+            rows = self.make("identity", (), extent, (extent, extent))
+            return Value(self.make("pick", (rows,), (int(place), None), (extent,)), (letter,))
         if left not in self.scope or right not in self.scope or self.scope[left] != self.scope[right]:
             raise self.refuse(expression, "joins indices that do not both run over one axis")
         extent = self.scope[left]

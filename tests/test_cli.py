@@ -16,6 +16,7 @@ import codegen.commands
 from codegen.checkpoints import load_checkpoint
 from codegen.cli import main
 from codegen.optimizers import OPTIMIZERS
+from codegen.source import VERSION
 from symbolic.verification import Report
 
 ROOT = Path(__file__).parent.parent
@@ -127,6 +128,33 @@ def test_verify_says_yes(capsys):
     assert "all true" in text and "all gradients agree (complex, tolerance 1e-10)" in text
 
 
+def test_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"deltaform {VERSION}\n"
+
+
+def test_verify_says_at_which_sizes_and_over_how_many_examples(capsys):
+    seen = set()
+    for over in ("one", "mean", "sum"):
+        assert main(["verify", "784 -> 128 relu -> 10 softmax; cross_entropy", "--examples", over]) == 0
+        text = capsys.readouterr().out
+        sizes = re.search(r"^at stand-in sizes (.*); the equations are the same at every size$", text, re.MULTILINE)
+        assert re.fullmatch(r"(N = \d, )?n_0 = \d, n_1 = \d, n_2 = \d", sizes.group(1))
+        assert ("N = " in sizes.group(1)) == (over != "one")
+        # Something is checked: no gradient is zero throughout.
+        rows = re.findall(r"^[Wb][12] .* (\S+) +(\S+) +agrees$", text, re.MULTILINE)
+        assert len(rows) == 4 and all(float(given) != 0 for given, _ in rows)
+        seen.add(text)
+    assert len(seen) == 3
+
+
+def test_verify_asks_for_scipy_before_it_verifies(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scipy.special", None)
+    assert main(["verify", "3 -> 2 gelu; half_squared_error"]) == 2
+    seen = capsys.readouterr()
+    assert seen.out == "" and re.fullmatch(r"deltaform: .* pip install 'deltaform\[erf\]'\n", seen.err)
+
+
 def test_verify_checks_the_steps_where_there_is_no_code(capsys):
     assert main(["verify", "n_0 -> n_1 g(z) -> n_2; half_squared_error"]) == 0
     seen = capsys.readouterr()
@@ -181,6 +209,7 @@ def test_a_warning_is_one_line(capsys):
         pytest.param(["derive", NETWORK, "-o", "there.tex"], "there.tex exists already; give --force", id="57-tex"),
         pytest.param(["generate", NETWORK, "-o", "there.py"], "there.py exists already", id="57-py"),
         pytest.param(["derive", NETWORK, "-o", "."], "is a folder; name a file in it", id="58"),
+        pytest.param(["generate", NETWORK, "-o", "numpy.py"], "'numpy' is the name of a module", id="59-shadow"),
         pytest.param(["generate", NETWORK, "-o", "1st-try.py"], "'1st-try' cannot be imported", id="59"),
         pytest.param(["derive", NETWORK, "-o", "page.doc"], r"unknown suffix '\.doc'; it must be \.tex", id="61"),
         pytest.param(["derive", NETWORK, "-o", "x" * 300 + ".tex"], "File name too long", id="name-too-long"),
@@ -216,6 +245,8 @@ def test_wrong_use(folder, capsys, arguments, message):
         pytest.param(["--plot", "there.png"], "there.png exists already", id="57-plot"),
         pytest.param(["--save", "no/run.npz"], "the folder no does not exist", id="56-save"),
         pytest.param(["--plot", "loss.bmp"], r"unknown suffix '\.bmp'", id="61-plot"),
+        pytest.param(["--save", "data.npz", "--force"], "would replace the examples to train on", id="57-data"),
+        pytest.param(["--save", "./data.npz", "--force"], "would replace the examples to train on", id="57-same"),
         pytest.param(["--resume", "data.npz"], "data.npz is no saved run", id="62"),
         pytest.param(["--resume", "nowhere.npz"], "nowhere.npz does not exist", id="resume-nothing"),
     ],
@@ -242,8 +273,11 @@ def test_51_saves_the_last_good_weights(folder, capsys):
     base = ["train", "3 -> 1; half_squared_error", "--data", "data.npz", "--learning-rate", "1e10"]
     assert main([*base, "--epochs", "50", "--save", "run.npz"]) == 2
     seen = capsys.readouterr()
-    assert re.search(r"deltaform: step \d+ \(epoch \d+\): ", seen.err) and "wrote run.npz" in seen.err
+    assert re.search(r"deltaform: step \d+ \(epoch \d+\): .*; run.npz has the last good weights\n", seen.err)
+    assert "wrote run.npz" in seen.err and max(map(len, seen.err.splitlines())) < 200
     assert all(np.isfinite(value).all() for value in load_checkpoint("run.npz").params.values())
+    assert main([*base, "--epochs", "50"]) == 2
+    assert capsys.readouterr().err.endswith("; with --save the last good weights are kept\n")
 
 
 def process(arguments, folder, **options):
@@ -253,8 +287,10 @@ def process(arguments, folder, **options):
     )
 
 
-def test_55_interrupt_finishes_the_step_and_saves(folder):
+def test_55_interrupt_finishes_the_step_saves_and_draws(folder):
+    pytest.importorskip("matplotlib")
     arguments = ["train", NETWORK, "--data", "data.npz", "--epochs", "10000000", "--save", "run.npz"]
+    arguments += ["--plot", "loss.png"]
     with process(arguments, folder) as running:
         for line in running.stderr:
             if line.startswith("epoch "):
@@ -264,6 +300,7 @@ def test_55_interrupt_finishes_the_step_and_saves(folder):
     assert running.returncode == 130
     assert "deltaform: interrupted after step " in talk and "deltaform: wrote run.npz" in talk
     assert "Traceback" not in talk
+    assert "wrote loss.png" in talk and (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
     history = load_checkpoint(folder / "run.npz")
     assert f"interrupted after step {len(history.step_losses)}\n" in talk
 
@@ -286,6 +323,22 @@ def test_help_does_not_wait_for_sympy(folder):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     assert subprocess.run([sys.executable, "-c", code], env=environment, stdout=subprocess.DEVNULL).returncode == 0
     assert time.perf_counter() - started < 5
+
+
+def test_the_demo_names_all_that_is_missing_and_makes_nothing(folder, capsys, monkeypatch):
+    for name in ("sklearn", "matplotlib"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main(["demo", "--out", "demo"]) == 2
+    talk = capsys.readouterr().err
+    assert "scikit-learn and matplotlib" in talk and "pip install 'deltaform[demo]'" in talk
+    assert not Path("demo").exists()
+
+
+def test_a_wrong_suffix_is_said_before_a_missing_extra(folder, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    arguments = ["train", NETWORK, "--data", "data.npz", "--plot"]
+    assert main([*arguments, "loss.bmp"]) == 2 and "unknown suffix '.bmp'" in capsys.readouterr().err
+    assert main([*arguments, "loss.png"]) == 2 and "pip install 'deltaform[plot]'" in capsys.readouterr().err
 
 
 def test_demo(folder, capsys):

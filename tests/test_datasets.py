@@ -100,6 +100,15 @@ def rows(*first):
             r"row 0 of Y sums to 1.1, .* distribution and sums to 1",
             id="38",
         ),
+        pytest.param(
+            CLASSES,
+            X,
+            rows([0.333333, 0.333333, 0.333333]),
+            r"row 0 of Y sums to 0.999999, .* normalise, as with .*Y / Y.sum\(axis=1",
+            id="38-nearly",
+        ),
+        pytest.param(CLASSES, X, LABELS[:, None], r"labels of shape \(4,\), as by Y.ravel\(\)", id="39-column"),
+        pytest.param(CLASSES, X, LABELS > 0, r"Y has dtype bool, .*Y.astype\(int\)", id="39-bool"),
         pytest.param(CLASSES, X, rows([1.5, -0.5, 0.0]), r"Y\[0, 0\] is 1.5, .* lie between 0 and 1", id="38-range"),
         pytest.param(
             CLASSES,
@@ -300,3 +309,19 @@ def test_refuses_other_paths(tmp_path):
         load(tmp_path / "data.txt")
     with pytest.raises(FileError, match="does not exist; check the path"):
         load(tmp_path / "data.csv")
+
+
+def test_nearly_normalised_float32_rows_are_refused_in_float64():
+    """What sums to 1 in float32 need not in float64, where the gradients would be off."""
+    targets = Targets.of(CLASSES)
+    thirds = np.full((4, 3), 1 / 3, np.float32)
+    examples = check_examples(X, thirds, targets, "here")
+    assert examples.prepared(targets, np.float32).Y.dtype == np.float32
+    with pytest.raises(DataError, match=r"float32 targets as float64: row 0 of Y sums to 1\.0000000"):
+        examples.prepared(targets, np.float64)
+
+
+def test_what_is_no_path_is_refused():
+    for source in (None, 3, b"data.npz"):
+        with pytest.raises(FileError, match="a path is needed"):
+            load(source)

@@ -39,6 +39,33 @@ def test_wrong_gradients_differ(method, wrong):
     assert "DIFFERS" in str(report) and "1 of 2 gradients differ" in str(report)
 
 
+@pytest.mark.parametrize("method", ["central", "complex"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_differs_from_zero_too(method, value):
+    """Against a numeric derivative of zero the relative error has no scale."""
+    params = {"w": np.array([1.0, 2.0])}
+    for given in (np.array([0.0, value]), np.full(2, value)):
+        report = check_gradients(lambda moved: 3.0 + 0 * moved["w"].sum(), {"w": given}, params, method=method)
+        assert not report.ok and report.checks[0].error == np.inf
+        assert str(report.checks[0].found) == str(float(value))
+
+
+def test_nothing_to_check_is_no_agreement():
+    with pytest.raises(DataError, match="nothing to check; params has w, b"):
+        check_gradients(loss, {}, PARAMS)
+
+
+def test_parameters_without_a_gradient_are_named():
+    assert "not checked" not in check_gradients(loss, RIGHT, PARAMS).summary
+    report = check_gradients(loss, {"w": RIGHT["w"]}, PARAMS)
+    assert report.ok and report.summary.endswith("; not checked: b") and str(report).endswith(report.summary)
+
+
+def test_a_loss_of_each_example_is_refused():
+    with pytest.raises(DataError, match=r"the loss has shape \(2,\); it must be one number"):
+        check_gradients(lambda params: np.sin(params["w"]).sum(axis=0), RIGHT, PARAMS)
+
+
 def test_the_worst_element_is_named():
     wrong = RIGHT["w"].copy()
     wrong[1, 0] += 0.01

@@ -25,7 +25,9 @@ FORBIDDEN = {
     ("calculus", "deltaform", "backpropagation", "repetition", "rules"): (
         "layers", "activations", "losses", "network", "architecture", "formulas", "latex", "documents", "notation",
     ),
-    ("verification", "evaluation", "sampling", "matrixvalues"): ("calculus", "deltaform", "backpropagation", "repetition"),
+    ("verification", "evaluation", "sampling", "matrixvalues"): (
+        "calculus", "deltaform", "backpropagation", "repetition",
+    ),
     ("matrixform", "matrices"): ("calculus", "deltaform", "backpropagation", "network", "layers"),
     ("notation", "latex"): ("calculus", "deltaform", "backpropagation", "network", "layers"),
 }  # fmt: skip

@@ -119,6 +119,7 @@ FORMS = [
     ((n,), (j,), Integer(0), "np.full((n,), 0, dtype=dtype)"),
     ((N,), (p,), X[p, 0] * tanh(X[p, 0]), "X[:, 0] * np.tanh(X[:, 0])"),
     ((n, n), (i, j), KroneckerDelta(i, j) + c[i], "np.eye(n, dtype=dtype) + c[:, None]"),
+    ((n,), (j,), KroneckerDelta(0, j) + c[j], "c + np.eye(n, dtype=dtype)[0, :]"),
     ((N, H, q), (p, h, j), Sum(T[p, h, s] * U[s, h, j], over(s, n)), None),
     ((N, q, H), (p, j, h), Sum(T[p, h, s] * A[h, p, s] * B[h, j, s], over(s, n)), None),
     ((n, N, q), (s, p, j), sin(X[p, s]) * W[j, s] + g[()], None),
@@ -183,13 +184,38 @@ def test_what_has_no_form_is_refused_by_name(rhs, message):
         lower(equations, program.tensors, program)
 
 
-def test_a_diagonal_is_refused():
-    square = Tensor("Z", "parameter", None, (n, n))
-    out = Tensor("out", "intermediate", None, (n,))
+def test_diagonals_are_read_and_written():
+    """Along two axes of two, the last two of three, and all three; their gradients are zero beside them."""
+    two, three = Tensor("Z", "parameter", None, (n, n)), Tensor("B", "parameter", None, (H, n, n))
+    cube = Tensor("C", "parameter", None, (n, n, n))
+    out, each = Tensor("out", "intermediate", None, (n,)), Tensor("each", "intermediate", None, (H, n))
+    total = Tensor("total", "cost")
+    program = Program(
+        (two, three, cube),
+        (
+            Equation(out, (j,), two[j, j] ** 2),
+            Equation(each, (i, j), three[i, j, j] * out[j]),
+            Equation(total, (), Sum(each[i, j] * cube[j, j, j] + cube[j, 0, j], over(i, H), over(j, n))),
+        ),
+    )
+    functions = lambdify(derive(program))
+    random = np.random.default_rng(0)
+    params = {key: random.normal(size=shape) for key, shape in (("Z", (3, 3)), ("B", (2, 3, 3)), ("C", (3, 3, 3)))}
+    value, gradients = functions.loss_and_gradients(params)
+    Z, B, C = params.values()
+    expected = np.einsum("ijj,jj,jj,jjj->", B, Z, Z, C) + 2 * np.einsum("jj->", C[:, 0, :])
+    assert value == pytest.approx(expected, rel=1e-13)
+    assert (gradients["Z"][~np.eye(3, dtype=bool)] == 0).all()
+    report = check_gradients(functions.unchecked["loss"], gradients, params, method="complex")
+    assert report.ok, str(report)
+
+
+def test_a_diagonal_that_is_a_result_shares_no_memory():
+    square, out = Tensor("Z", "parameter", None, (n, n)), Tensor("out", "intermediate", None, (n,))
     total = Tensor("total", "cost")
     program = Program((square,), (Equation(out, (j,), square[j, j]), Equation(total, (), Sum(out[j], over(j, n)))))
-    with pytest.raises(LoweringError, match="same index twice"):
-        lower(program.equations, program.tensors, program)
+    lowered = lower(program.equations, program.tensors, program).function(("out",))
+    assert [assignment.node.op for assignment in lowered.assignments] == ["copy"]
 
 
 def test_parts_used_twice_are_computed_once():

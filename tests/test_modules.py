@@ -20,7 +20,7 @@ from codegen.functions import functions_of, lambdify
 from codegen.gradcheck import check_gradients
 from codegen.modules import import_module, write_module
 from codegen.safety import check_source
-from codegen.source import VERSION, module_source
+from codegen.source import VERSION, _check_letters, module_source
 from symbolic.activations import ACTIVATIONS
 from symbolic.backpropagation import derive
 from symbolic.errors import (
@@ -30,6 +30,7 @@ from symbolic.errors import (
     DeltaformWarning,
     FileError,
     LoweringError,
+    MissingExtra,
     NameRefused,
     UsageError,
 )
@@ -143,9 +144,11 @@ def test_an_index_letter_cannot_become_code():
     evil = sympy.Symbol("i\n    import os", integer=True)
     n = size("n")
     w, cost = Tensor("w", "parameter", None, (n,)), Tensor("J", "cost")
-    program = Program((w,), (Equation(cost, (), Sum(w[evil] ** 2, over(evil, n))),))
+    equation = Equation(cost, (), Sum(w[evil] ** 2, over(evil, n)))
+    with pytest.raises(DeltaformError, match="letter"):
+        Program((w,), (equation,))
     with pytest.raises(NameRefused, match="letter"):
-        module_source(derive(program))
+        _check_letters((equation,))
 
 
 def test_colliding_names_keep_apart():
@@ -243,8 +246,39 @@ def test_labels_are_rows(functions):
     labels = np.array([1, 0, 1, 1])
     rows = np.eye(2)[labels]
     assert functions.loss(params, X, labels) == functions.loss(params, X, rows)
+    for dtype in (np.uint8, np.int32, np.uint64):
+        assert functions.loss(params, X, labels.astype(dtype)) == functions.loss(params, X, rows)
     open_sizes = lambdify(derive(network("n_0 -> n_1 relu -> n_2 softmax; cross_entropy")))
     assert open_sizes.loss(params, X, labels) == functions.loss(params, X, rows)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_every_target_that_is_let_through_has_right_gradients(functions, dtype):
+    """Rows that sum to 1 but for rounding pass; others would make a - y wrong, so they do not."""
+    params, X, Y = arrays(network(CLASSES), 5, dtype)
+    for good in (Y, Y / Y.sum(axis=1, keepdims=True), np.repeat(np.array([[0.1, 0.9]], dtype), 5, axis=0)):
+        functions.loss(params, X, good)
+    off = Y * dtype(1 + 40 * np.finfo(dtype).eps)
+    with pytest.raises(DataError, match=r"normalise, as with Y / Y.sum\(axis=1, keepdims=True\)"):
+        functions.loss_and_gradients(params, X, off)
+    wide = network("3 -> 1000 softmax; cross_entropy")
+    params, X, Y = arrays(wide, 3, dtype)
+    assert lambdify(derive(wide)).loss(params, X, Y) > 0
+
+
+def test_what_a_nan_does_is_said_of_each_argument():
+    def said(text):
+        return " ".join(module_source(derive(network(text))).split('"""')[1].split())
+
+    assert "A NaN in params or X gives NaN out." in said(CLASSES)
+    assert "Each row of Y must be a distribution: no entry below 0 or NaN" in said(CLASSES)
+    assert "A NaN in params, X or Y gives NaN out." in said("3 -> 2; half_squared_error")
+
+
+def test_an_argument_is_checked_in_one_place():
+    for text in (CLASSES, "3 -> 2 sigmoid; binary_cross_entropy"):
+        source = module_source(derive(network(text)))
+        assert source.count('if name == "Y":') == 1 and source.count('if name == "Y" and') <= 1
 
 
 # --- what is refused ------------------------------------------------------------------------------
@@ -276,6 +310,11 @@ BAD = [
     (38, changed(Y=np.array([[0.5, 0.5]] * 4 + [[1.5, -0.5]])), ("Y: row 4", "-0.5")),
     (39, changed(Y=np.array([0, 1, 2, 0, 1])), ("label 2", "between 0 and 1")),
     (39, changed(Y=np.array([0, 1, -1, 0, 1])), ("label -1", "between 0 and 1")),
+    (39, changed(Y=np.array([[0], [1], [1], [0], [1]])), ("Y has shape (5, 1)", "(N,)", "Y.ravel().astype(np.int64)")),
+    (39, changed(Y=np.ones((5, 1))), ("Y has shape (5, 1)", "vector of integers")),
+    (39, changed(Y=np.array([0.0, 1.0, 1.0, 0.0, 1.0])), ("dtype float64", "vector of integers", "astype(np.int64)")),
+    (39, changed(Y=np.array([False, True, True, False, True])), ("dtype bool", "vector of integers")),
+    (39, changed(Y=np.array([0.5, 1.0, 1.0, 0.0, 1.0])), ("Y has shape (5,)", "(N, 2)")),
     (41, changed(X=np.zeros((5, 3), object)), ("X holds dtype object", "astype")),
     (41, changed(X=np.full((5, 3), "1")), ("X holds dtype <U1", "astype")),
     (41, changed(X=np.zeros((5, 3), complex)), ("X holds dtype complex128",)),
@@ -351,6 +390,28 @@ def test_written_and_lambdified_are_one_text(derivation, functions, tmp_path):
     value, gradients = module.loss_and_gradients(params, X, Y)
     expected, others = functions.loss_and_gradients(params, X, Y)
     assert value == expected and all((gradients[key] == others[key]).all() for key in others)
+
+
+@pytest.mark.parametrize("name", ["numpy", "scipy", "random", "codegen", "symbolic"])
+def test_a_module_never_hides_what_it_imports(derivation, tmp_path, name):
+    with pytest.raises(FileError, match=f"'{name}' is the name of a module .* such as {name}_network.py"):
+        write_module(derivation, tmp_path / f"{name}.py", force=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("path", [None, 3, b"net.py", "", "a\0.py", ["net.py"]])
+def test_what_is_no_path_is_refused(derivation, path):
+    for use in (lambda: write_module(derivation, path), lambda: import_module(path)):
+        with pytest.raises(FileError, match="path"):
+            use()
+
+
+@pytest.mark.parametrize("source", [None, network(CLASSES), network(CLASSES).program(), CLASSES])
+def test_what_is_not_derived_has_no_code(source, tmp_path):
+    for use in (lambdify, module_source, lambda given: write_module(given, tmp_path / "net.py")):
+        with pytest.raises(UsageError, match=r"Derivation is needed, not a \w+; .*lambdify\(derive\(network\)\)"):
+            use(source)
+    assert not list(tmp_path.iterdir())
 
 
 def test_paths_that_are_refused(derivation, tmp_path):
@@ -449,8 +510,11 @@ def test_the_whitelist_refuses(source, construct):
         functions_of(source)
 
 
-def test_erf_says_what_to_install(monkeypatch):
+def test_erf_says_what_to_install(monkeypatch, tmp_path):
     source = module_source(derive(network("3 -> 2 gelu; half_squared_error")))
     monkeypatch.setitem(sys.modules, "scipy.special", None)
-    with pytest.raises(ImportError, match="pip install scipy"):
+    with pytest.raises(MissingExtra, match=r"pip install 'deltaform\[erf\]'"):
         functions_of(source)
+    (tmp_path / "net.py").write_text(source)
+    with pytest.raises(ImportError, match="pip install scipy"):
+        import_module(tmp_path / "net.py")

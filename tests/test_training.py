@@ -15,6 +15,7 @@ from codegen.commands import DEMO_NETWORK, DEMO_TRAINING
 from codegen.datasets import load
 from codegen.files import write_atomically
 from codegen.functions import lambdify
+from codegen.history import Epoch
 from codegen.initialization import initialize
 from codegen.optimizers import OPTIMIZERS
 from codegen.plots import draw_loss_curve
@@ -326,13 +327,18 @@ def test_refuses_held_out_data_by_name():
 def test_51_stops_at_the_first_loss_that_is_no_number():
     network = Network.parse("3 -> 2; half_squared_error")
     with pytest.raises(
-        Diverged, match=r"step \d+ \(epoch \d+\): .*last good weights are kept.*below 1e\+20"
+        Diverged, match=r"step \d+ \(epoch \d+\): the loss is inf; try a learning rate below 1e\+20"
     ) as stopped:
         train(network, X, X[:, :2], epochs=50, learning_rate=1e20)
     history = stopped.value.history
     assert np.isfinite(history.step_losses).all() and len(history.step_losses) >= 1
     loss = lambdify(derive(network)).loss(history.params, X, X[:, :2])
     assert np.isfinite(loss)
+
+
+def test_large_losses_are_written_short():
+    assert str(Epoch(1, 1, 0.25, 9999.0, None, 0.0)) == "loss 0.2500, held-out loss 9999.0000"
+    assert str(Epoch(1, 1, 1.5e290, 123456.0, None, 0.0)) == "loss 1.5e+290, held-out loss 1.235e+05"
 
 
 def test_54_warns_once_when_every_gradient_is_zero():

@@ -199,8 +199,8 @@ def _are_labels(name, array, classes):
     vector = array.ndim == 1 or (array.ndim == 2 and array.shape[1] == 1 and classes > 1)
     if vector and array.dtype.kind in "biuf" and (array == np.rint(array)).all():
         raise DataError(
-            f"{name} has shape {array.shape} and dtype {array.dtype}; class labels must be a vector of integers, "
-            f"of shape (N,): convert with {name}.ravel().astype(np.int64)"
+            f"{name} has shape {array.shape} and dtype {array.dtype}; required is one row for each example, or class "
+            f"labels as a vector of integers, of shape (N,): convert labels with {name}.ravel().astype(np.int64)"
         )
     return False
 
@@ -232,4 +232,4 @@ def _check_distribution(name, array):
         )
 
 
-# deltaform checksum: 03f90161973547cfdbb6b919e2f51d98
+# deltaform checksum: 1af5a17966ec920e2b6b7c62f46330bd
