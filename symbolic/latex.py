@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sympy import Add, Basic, Expr, Indexed, KroneckerDelta, Mul, Piecewise, Sum, Symbol, log
+from sympy import Add, Basic, Expr, Indexed, KroneckerDelta, Mul, Or, Piecewise, Sum, Symbol, log, true
 from sympy.core.relational import Relational
 
 from symbolic.errors import UsageError
@@ -251,11 +251,19 @@ class LatexPrinter(OrderedPrinter):
             return rf"\max{brackets(f'0, {self._text(largest)}')}"
         rows = []
         for value, condition in node.args:
-            case = (
-                rf"\text{{if }} {self._text(condition)}" if isinstance(condition, Relational) else r"\text{otherwise}"
-            )
+            case = r"\text{otherwise}" if condition == true else rf"\text{{if }} {self._text(condition)}"
             rows.append(f"{self._text(value)} & {case}")
         return r"\begin{cases} " + r" \\ ".join(rows) + r" \end{cases}"
+
+    def _print_And(self, node: Basic) -> str:
+        parts = [brackets(self._text(part)) if isinstance(part, Or) else self._text(part) for part in node.args]
+        return r" \text{ and } ".join(parts)
+
+    def _print_Or(self, node: Basic) -> str:
+        return r" \text{ or } ".join(self._text(part) for part in node.args)
+
+    def _print_Not(self, node: Basic) -> str:
+        return r"\text{not } " + brackets(self._text(node.args[0]))
 
     def _print_Relational(self, node: Relational) -> str:
         return f"{self._text(node.lhs)} {RELATIONS[node.rel_op]} {self._text(node.rhs)}"

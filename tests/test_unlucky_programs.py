@@ -1,6 +1,7 @@
 """Programs that once led the engine astray, or would: derived right and verified, or refused in words."""
 
 import dataclasses
+import re
 from itertools import pairwise
 
 import pytest
@@ -315,7 +316,13 @@ def test_activations_by_cases(name):
     derivation = derive(Network(3, [Dense(4, activation), Dense(2)], "half_squared_error"))
     report = derivation.verify()
     assert report.ok, str(report)
-    assert derivation.latex()
+    for form in ("matrix", "component"):
+        page = derivation.latex(form=form)
+        cases = re.findall(r"\\begin\{cases\} (.*?) \\end\{cases\}", page)
+        assert cases
+        for case in cases:
+            rows = case.split(r" \\ ")
+            assert rows[-1].endswith(r"\text{otherwise}") and all(r"\text{if }" in row for row in rows[:-1]), case
 
 
 @pytest.mark.parametrize("name", LOSSES)
