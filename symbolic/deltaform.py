@@ -210,7 +210,7 @@ def apply_fact(node: Basic, fact: Fact) -> Expr:
 def unify(pattern: Basic, target: Basic) -> dict[Expr, Expr] | None:
     """The values of the pattern's letters, free and bound, that make it the target; None if there are none.
 
-    A bound letter stands for a bound one, each for its own; a free letter never for one that the target binds.
+    A bound letter stands for a bound one; a free letter never for one that the target binds.
     """
     swap: dict[Expr, Expr] = {}
     stack = [(pattern, target)]
@@ -230,7 +230,7 @@ def unify(pattern: Basic, target: Basic) -> dict[Expr, Expr] | None:
     captured = {letter for letter, _ in bound_limits(target)}
     own = [value for letter, value in swap.items() if letter in bound]
     free = [value for letter, value in swap.items() if letter not in bound]
-    if not set(own) <= captured or len(set(own)) < len(own) or any(letters(value) & captured for value in free):
+    if not set(own) <= captured or any(letters(value) & captured for value in free):
         return None
     return swap
 

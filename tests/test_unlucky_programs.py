@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 from reference import quiet
-from sympy import Abs, I, IndexedBase, Integer, Max, Min, Piecewise, Rational, Sum, Symbol, exp, nan, oo, tanh
+from sympy import Abs, I, IndexedBase, Integer, Max, Min, Mul, Piecewise, Rational, Sum, Symbol, exp, log, nan, oo, tanh
 from sympy import Function as AnyFunction
 
 from symbolic import (
@@ -131,28 +131,29 @@ def test_long_chains_of_elementwise_functions_stay_small():
     assert derivation.verify(points=1).ok
 
 
-def test_two_heads_with_a_fact_about_one_of_them():
+@pytest.mark.parametrize("known", [0, 1])
+def test_two_heads_with_a_fact_about_one_of_them(known):
+    """Equal but for the fact: a - t only where the entries of t sum to 1, and a sum t - t in the other head."""
     K, k = size("K"), index("k")
-
-    def head(name):
-        z, a = Tensor(f"{name}z", "parameter", shape=(K,)), Tensor(f"{name}a", shape=(K,))
-        t, loss = Tensor(f"{name}t", "target", shape=(K,)), Tensor(f"{name}loss")
-        equations = (
+    leaves, equations, losses, targets = [], [], [], []
+    for name in "fg":
+        weight = Tensor(f"{name}w", "parameter", shape=(K,))
+        z, a = Tensor(f"{name}z", shape=(K,)), Tensor(f"{name}a", shape=(K,))
+        target, loss = Tensor(f"{name}t", "target", shape=(K,)), Tensor(f"{name}loss")
+        leaves += [weight, target]
+        equations += [
+            Equation(z, (i,), weight[i] ** 3),
             Equation(a, (i,), exp(z[i]) / Sum(exp(z[k]), over(k, K))),
-            Equation(loss, (), Sum(-t[i] * exp(a[i]), over(i, K)) + Sum(-t[i] * a[i], over(i, K))),
-        )
-        return (z, t), equations, loss, t
-
-    first, second = head("f"), head("g")
-    fact = Fact(Sum(second[3][i], over(i, K)), Integer(1), "the second target sums to 1")
-    both = Program(
-        (*first[0], *second[0]),
-        (*first[1], *second[1], Equation(L, (), first[2][()] + second[2][()])),
-        facts=(fact,),
-        objective="L",
-    )
-    derivation = derive(dataclasses.replace(both), wrt=["fz", "gz"])
+            Equation(loss, (), Sum(-target[i] * log(a[i]), over(i, K))),
+        ]
+        losses.append(loss[()])
+        targets.append(target)
+    fact = Fact(Sum(targets[known][i], over(i, K)), Integer(1), "the entries of one target sum to 1")
+    both = Program(tuple(leaves), (*equations, Equation(L, (), sum(losses))), facts=(fact,))
+    derivation = derive(both)
     assert derivation.verify().ok
+    forms = [derivation[key].steps[-1].after for key in ("adj_fz", "adj_gz")]
+    assert [form.has(Sum) for form in forms] == [known != 0, known != 1]
 
 
 def test_a_fact_about_rows_is_not_used_on_the_trace():
@@ -360,3 +361,11 @@ def test_what_is_no_source_and_what_is_no_wrt():
 def test_a_forgotten_width_is_not_taken_for_a_size():
     with pytest.raises(DeltaformError, match="'relu' is an activation; write the number before it: 32 relu"):
         Network.parse("64 -> relu -> 10 softmax; cross_entropy")
+
+
+def test_products_are_not_multiplied_out():
+    factors = [Tensor("f", "parameter", layer) for layer in range(24)]
+    product = Program(tuple(factors), (Equation(L, (), Mul(*(1 + factor[()] for factor in factors))),))
+    derivation = derive(product)
+    assert derivation.gradients["f0"].rhs == Mul(*(1 + factor[()] for factor in factors[1:]))
+    assert derivation.verify(points=1).ok

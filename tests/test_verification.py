@@ -8,7 +8,7 @@ from reference import quiet
 from sympy import Indexed, Sum
 
 from symbolic import DeltaformError, Undefined, derive
-from symbolic.evaluation import NUMBERS
+from symbolic.evaluation import NUMBERS, Point
 from symbolic.tensors import Fact, elements, index, over, size
 
 p, j, s, m = (index(letter) for letter in "pjsm")
@@ -180,3 +180,20 @@ def test_a_program_without_real_values_is_named():
 def test_layer_norm_is_verified_through_its_square_root():
     report = derive(layer_norm()).verify()
     assert report.ok and NUMBERS.dps == 50
+
+
+@pytest.mark.parametrize("text", [NETWORK, SQUARE])
+def test_an_evaluator_that_contradicts_itself_verifies_nothing(text, monkeypatch):
+    honest = Point._accumulated
+
+    def wrong(self, of):
+        found = honest(self, of)
+        tables = found["W2"]
+        place = next(iter(tables))
+        tables[place] = {end: slope * NUMBERS.mpf("1.0000001") for end, slope in tables[place].items()}
+        return found
+
+    monkeypatch.setattr(Point, "_accumulated", wrong)
+    report = derive(quiet(text)).verify(points=1)
+    assert not report.ok
+    assert any("the evaluator contradicts itself" in row.problem for row in report.failures)
