@@ -28,6 +28,7 @@ from symbolic.calculus import (
     summation,
 )
 from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
+from symbolic.depth import Label
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, DerivationError, ProgramError, UsageError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
@@ -113,7 +114,7 @@ class _Sweep:
         self._refuse_shared_intermediates()
         self.order: list[str] = []
         self.repetition = Repetition()
-        layers: dict[int | None, list[str]] = {}
+        layers: dict[Label | None, list[str]] = {}
         for tensor in self.tensors.values():
             if tensor.role == "preactivation":
                 layers.setdefault(tensor.layer, []).append(tensor.key)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from sympy import Expr, Indexed, IndexedBase, Integer, Symbol
 from sympy.core.traversal import preorder_traversal
 
+from symbolic.depth import Label, label_text, split_label
 from symbolic.errors import NameRefused, ProgramError
 from symbolic.extrema import without_extrema
 
@@ -91,7 +92,7 @@ class Tensor:
 
     name:    letter of the field ("W", "z"); with `layer` it forms the key ("W1"), unique in a program.
     role:    one of ROLES; decides how a notation writes it, never how it is differentiated.
-    layer:   number of its layer, 0 for the input, or None.
+    layer:   number of its layer, 0 for the input, or None; it may stay open, see `symbolic.depth`.
     shape:   sizes of its axes, integers or symbols; () is a scalar.
     indices: the letters its axes are usually written with; defaults to i, j, k, ...
     of:      for an adjoint or gradient, the key of the tensor with respect to which the derivative is taken.
@@ -99,7 +100,7 @@ class Tensor:
 
     name: str
     role: str = "intermediate"
-    layer: int | None = None
+    layer: Label | None = None
     shape: tuple[Expr, ...] = ()
     indices: tuple[Symbol, ...] = ()
     of: str | None = None
@@ -108,6 +109,8 @@ class Tensor:
         checked_name(self.name, "tensor name")
         if self.role not in ROLES:
             raise ProgramError(f"tensor {self.name}: role {self.role!r} is not one of {', '.join(ROLES)}")
+        if self.layer is not None:
+            split_label(self.layer)
         if not isinstance(self.shape, (tuple, list)):
             raise ProgramError(f"tensor {self.name}: shape must be a tuple of sizes, as in ({self.shape},)")
         extents = tuple(_extent(self.name, entry) for entry in self.shape)
@@ -122,7 +125,7 @@ class Tensor:
     @property
     def key(self) -> str:
         """The name that identifies the tensor in a program, in parameter dictionaries and in generated code."""
-        return self.name if self.layer is None else f"{self.name}{self.layer}"
+        return self.name if self.layer is None else f"{self.name}{label_text(self.layer)}"
 
     @property
     def element(self) -> Expr:
