@@ -11,7 +11,8 @@ from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDer
 from symbolic.layers import Dense
 from symbolic.losses import LOSSES, Loss
 from symbolic.network import Network
-from symbolic.notation import NOTATIONS, Notation
+from symbolic.notation import Notation
+from symbolic.notations import NOTATIONS
 from symbolic.programs import Program
 from symbolic.rules import RULES, Result, Rule, Step
 from symbolic.tensors import Equation, Fact, FunctionName, Tensor, index, over, size

@@ -19,14 +19,16 @@ from sympy import Add, Basic, Expr, Mul, Piecewise, Symbol
 
 from symbolic.errors import NoMatrixForm, UsageError
 from symbolic.evaluation import DIGITS
-from symbolic.expressions import TotalDerivative, Undefined
+from symbolic.expressions import Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import matrix_form, stacked_form
-from symbolic.notation import Notation, escape_text, notation_named
+from symbolic.notation import Notation, escape_text
+from symbolic.notations import notation_named
 from symbolic.rules import DEFINITION, RULES, Result, Rule, Step
 from symbolic.tensors import Equation, Fact, elements, key_of
+from symbolic.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
@@ -85,20 +87,8 @@ def latex_document(
 
 
 def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
-    """A printer that knows the derivation's tensors, the names of its functions, its loss and its
-    objective.
-    """
-    program = derivation.program
-    functions = {e.tensor.key: e.function for e in program.equations if e.function is not None}
-    tensors = derivation.tensors
-    loss = next((tensors.get(key_of(top.of) or "") for top in _derivatives(derivation)), None)
-    return LatexPrinter(notation, tensors, functions, program.example, loss, tensors[program.objective])
-
-
-def _derivatives(derivation: Derivation) -> Iterator[TotalDerivative]:
-    for result in derivation.results:
-        if isinstance(result.steps[0].before, TotalDerivative):
-            yield result.steps[0].before
+    """A printer that knows the derivation's tensors, the names of its functions, its loss and its objective."""
+    return Vocabulary.of(derivation.program, derivation.tensors).printer(notation)
 
 
 @dataclass
@@ -197,7 +187,9 @@ class _Page:
         rows = [r"\textit{symbol} & \textit{what it is} & \textit{shape} & \\[0.4ex]"]
         for tensor in self.program.leaves:
             pairs = zip(tensor.shape, tensor.indices, strict=True)
-            extents = [extent for extent, letter in pairs if letter != self.program.example]
+            extents: Sequence[Expr] = [extent for extent, letter in pairs if letter != self.program.example]
+            if tensor.role == "parameter":
+                _, extents = self._axes(tensor.indices, tensor.shape)
             shape = self._shape(extents)
             numbers = self._shape([self.program.value_of(extent) for extent in extents])
             known = f"${numbers}$" if numbers != shape else ""
@@ -264,10 +256,14 @@ class _Page:
         text = f"Wanted: the derivatives of ${whole}$, to be {self.program.sense}d, by {wanted}."
         if self.program.example is not None:
             mark = self.printer.notation.example_mark(self.program.example)
-            text += (
-                " A line about one example does not write which one; under a sum over the examples the mark "
-                f"${{}}^{{{mark}}}$ does."
-            )
+            if self.printer.notation.mark_examples:
+                text += f" The mark ${{}}^{{{mark}}}$ is that of an example."
+            else:
+                sign = "_" if self.printer.notation.example_below else "^"
+                text += (
+                    " A line about one example does not write which one; under a sum over the examples the mark "
+                    f"${{}}{sign}{{{mark}}}$ does."
+                )
         return text
 
     # ------------------------------------------------------------------ results
@@ -287,7 +283,8 @@ class _Page:
         for title in sorted(groups, key=lambda title: title in ("Parameters", "Gradients")):
             yield rf"\section*{{{title}}}"
             for result in groups[title]:
-                yield from self._result(result)
+                with self.printer.lettering(result.tensor[result.indices], *_expressions(result.steps)):
+                    yield from self._result(result)
 
     def _only_parameters(self) -> bool:
         return all(self.tensors[key].role == "parameter" for key in self.derivation.wrt)
@@ -383,7 +380,10 @@ class _Page:
         return escape_text(step.because.statement if isinstance(step.because, Fact) else step.rule.name)
 
     def _matrix(self, expression: Basic, indices: Sequence[Symbol], shape: Sequence[Expr]) -> Basic | None:
-        """The matrix form, or None where matrices cannot say it or components are wanted."""
+        """The matrix form, or None where matrices cannot say it or components are wanted.
+
+        A matrix whose rows belong to inputs is written turned, where the notation has weights so.
+        """
         if self.form != "matrix":
             return None
         if isinstance(expression, MatrixExpression):
@@ -391,11 +391,21 @@ class _Page:
         key = (expression, indices)
         if key not in self.written:
             try:
+                indices, shape = self._axes(indices, shape)
                 form = matrix_form(expression, indices, self.tensors, self.program.example, shape)
             except NoMatrixForm:
                 form = None
             self.written[key] = form
         return self.written[key]
+
+    def _axes(self, indices: Sequence[Symbol], shape: Sequence[Expr]) -> tuple[Sequence[Symbol], Sequence[Expr]]:
+        """The axes of a matrix in the order in which the notation has them."""
+        units = [n for n, letter in enumerate(indices) if letter != self.program.example]
+        if self.printer.notation.weight_rows == "outputs" or len(units) != 2:
+            return indices, shape
+        order = list(range(len(indices)))
+        order[units[0]], order[units[1]] = units[1], units[0]
+        return [indices[n] for n in order], [shape[n] for n in order]
 
     def _matrices(
         self, left: Expr, right: Expr, indices: Sequence[Symbol], shape: Sequence[Expr]
@@ -431,7 +441,10 @@ class _Page:
         if isinstance(after, MatrixExpression):
             return None
         try:
-            sides = [stacked_form(e, result.indices, self.tensors, result.tensor.shape) for e in (head, after)]
+            example = self.program.example in result.indices
+            whole = (result.indices, result.tensor.shape)
+            indices, shape = whole if example else self._axes(*whole)
+            sides = [stacked_form(e, indices, self.tensors, shape) for e in (head, after)]
         except NoMatrixForm:
             return None
         return self._line(sides[0], sides[1], limit=BOX_LINE)
@@ -472,6 +485,13 @@ def law_text(law: str) -> str:
 
 def _letter(number: int) -> str:
     return chr(ord("a") + number % 26) * (1 + number // 26)
+
+
+def _expressions(steps: Sequence[Step]) -> Iterator[Basic]:
+    for step in steps:
+        yield step.before
+        yield step.after
+        yield from _expressions(step.substeps)
 
 
 def _joined(label: str, other: str) -> str:

@@ -9,12 +9,13 @@ Indices run from 0 in the equations and from 1 on the page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sympy import Add, Basic, Expr, Indexed, KroneckerDelta, Mul, Or, Piecewise, Sum, Symbol, log, true
 from sympy.core.relational import Relational
 
+from symbolic.conventions import index_names, turned, written_out
 from symbolic.errors import UsageError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
 from symbolic.linewidth import width
@@ -35,6 +36,7 @@ from symbolic.matrices import (  # fmt: skip
     SumOverExamples,
     Transpose,
 )
+from symbolic.notation import LETTER_OF, braced, run
 from symbolic.printorder import ADD, ATOM, MULTIPLY, OPEN, OrderedPrinter, beside, brackets
 from symbolic.recognition import indicator, maximum, negated, norm
 from symbolic.tensors import FunctionName, Tensor, indices_of, key_of
@@ -50,6 +52,27 @@ class LatexPrinter(OrderedPrinter):
     """
 
     # ------------------------------------------------------------------ what a page asks for
+
+    def doprint(self, expr: Basic) -> str:
+        with self.lettering(expr):
+            return str(self._print(self._conventional(expr)))
+
+    def _conventional(self, expression: Basic) -> Basic:
+        """What the notation has no letter for is written out, and weights are turned as it has them."""
+        if self.notation.adjoints == "partial":
+            expression = written_out(expression, self.tensors, self.loss or self.objective, self.example)
+        return turned(expression, self.tensors) if self.notation.weight_rows == "inputs" else expression
+
+    @contextmanager
+    def lettering(self, *expressions: Basic) -> Iterator[None]:
+        """Call every index in these expressions, and in what they are part of, by the same name."""
+        before = self._names
+        if self.notation.unit_index:
+            self._names = index_names(expressions, self.tensors, before)
+        try:
+            yield
+        finally:
+            self._names = before
 
     def bare(self, tensor: Tensor) -> str:
         """The tensor's symbol without indices or example."""
@@ -84,8 +107,11 @@ class LatexPrinter(OrderedPrinter):
 
     def component(self, function: FunctionName, argument: Tensor, element: Expr) -> str:
         """f(v)_j for a function that takes the whole vector v; j stands where `element` has it."""
-        below = "".join(self._position(n) for n in indices_of(element) if n != self.example)
-        return f"{self.notation.function(function)}{brackets(self._tensor(argument))}_{{{below}}}"
+        with self.lettering(element):
+            axes = zip(indices_of(element), argument.shape, strict=True)
+            below = run([self._position(n, extent) for n, extent in axes if n != self.example])
+        mark = self.notation.index(self.example) if self._marking and self.example in argument.indices else None
+        return f"{self.notation.function(function)}{brackets(self._tensor(argument, (), mark))}_{braced(below)}"
 
     def lines(self, expression: Basic, limit: float) -> list[str]:
         """The expression in one line, or in several if it is wider than `limit` em.
@@ -97,7 +123,9 @@ class LatexPrinter(OrderedPrinter):
         if width(text) <= limit:
             return [text]
         broken: list[str] = []
-        for piece in self._pieces(expression, limit):
+        with self.lettering(expression):
+            pieces = self._pieces(self._conventional(expression), limit)
+        for piece in pieces:
             if broken and width(broken[-1] + piece) <= limit:
                 broken[-1] += f" {piece}"
             else:
@@ -155,12 +183,10 @@ class LatexPrinter(OrderedPrinter):
             return self._element(node)
         if node.is_integer and not node.is_positive:
             # An index used as a number: the page counts from `first`, the equations from 0.
-            return (
-                f"({self.notation.index(node)} - {self.notation.first})"
-                if self.notation.first
-                else self.notation.index(node)
-            )
-        return self.notation.size(node)
+            first = self.notation.first
+            return f"({self._index(node)} - {first})" if first else self._index(node)
+        label = self.widths.get(node)
+        return self.notation.size(node) if label is None else self.notation.width_of(label)
 
     def _print_Indexed(self, node: Indexed) -> str:
         return self._element(node)
@@ -169,34 +195,63 @@ class LatexPrinter(OrderedPrinter):
         tensor = self.tensors.get(key_of(node) or "")
         if tensor is None:
             raise UsageError(f"{node} is no element of a tensor of this derivation; known: {', '.join(self.tensors)}")
-        above: list[str] = []
+        example: str | None = None
         below: list[str] = []
-        for position, usual in zip(indices_of(node), tensor.indices, strict=True):
+        for position, usual, extent in zip(indices_of(node), tensor.indices, tensor.shape, strict=True):
             if usual == self.example:
                 if position != self.example or self._marking:
-                    above.append(self.notation.example.format(example=self._position(position)))
+                    example = self._position(position)
             else:
-                below.append(self._position(position))
-        return self._tensor(tensor, tuple(below), tuple(above))
+                below.append(self._position(position, extent))
+        return self._tensor(tensor, below, example)
 
-    def _tensor(self, tensor: Tensor, below: tuple[str, ...] = (), above: tuple[str, ...] = ()) -> str:
+    def _tensor(
+        self, tensor: Tensor, below: Sequence[str] = (), example: str | None = None, transposed: bool = False
+    ) -> str:
+        notation = self.notation
         source = self.tensors.get(tensor.of or "")
         if tensor.role == "gradient" and source is not None:
             whole = self.loss if self.example in tensor.indices and self.loss is not None else self.objective
-            top = self._tensor(whole, (), above) if whole is not None else ""
+            top = self._tensor(whole, (), example) if whole is not None else ""
             return rf"\frac{{\partial {top}}}{{\partial {self._tensor(source, below)}}}"
-        layer = tensor.layer
-        if layer is None and tensor.role == "adjoint" and source is not None:
-            layer = source.layer
-        return self.notation.marked(self.notation.letter(tensor, self.tensors), layer, below, above)
+        label = tensor.layer
+        if label is None and tensor.role == "adjoint" and source is not None:
+            label = source.layer
+        role = LETTER_OF.get((tensor.role, tensor.name))
+        if role == "input" and not notation.letters["input"]:
+            label = 0
+        is_output = tensor.key == self.output
+        if is_output and notation.letters.get("output"):
+            label = None
+        if role == "bias" and notation.bias_row:
+            below = ("0", *below)
+        elif role == "weight" and notation.weight_rows == "inputs":
+            below = tuple(reversed(below))
+        number = None if label is None else notation.number_of(tensor, label)
+        letter = notation.letter(tensor, self.tensors, is_output, entry=bool(below))
+        return notation.marked(letter, number, below, example, transposed)
 
-    def _position(self, position: Expr) -> str:
+    def _position(self, position: Expr, extent: Expr | None = None) -> str:
         """An index: a letter as it is, a number counted from `first`."""
         if isinstance(position, Symbol) and not position.is_positive:
-            return self.notation.index(position)
+            return self._index(position, extent)
         if any(not symbol.is_positive for symbol in position.free_symbols):
             raise UsageError(f"an index must be a letter or a number, not {position}")
         return self._text(position + self.notation.first)
+
+    def _index(self, letter: Symbol, extent: Expr | None = None) -> str:
+        """An index letter, called after the layer that it runs over where the notation says so.
+
+        extent: the size of its axis; where it is not known, that of the one axis that the letter is seen at.
+        """
+        if not self.notation.unit_index:
+            return self.notation.index(letter)
+        seen = [axis for name, axis in self._names if name == letter]
+        axis = extent if extent is not None else seen[0] if len(seen) == 1 else None
+        label = self.widths.get(axis) if axis is not None else None
+        if axis is None or label is None:
+            return self.notation.index(letter)
+        return self.notation.unit_of(label, self._names.get((letter, axis), 0))
 
     def _print_KroneckerDelta(self, node: KroneckerDelta) -> str:
         # SymPy sorts the two arguments, numbers first; the page writes the letter first.
@@ -215,7 +270,7 @@ class LatexPrinter(OrderedPrinter):
         signs = []
         for letter, extent in reversed(limits):
             first = self.notation.first
-            signs.append(rf"\sum_{{{self.notation.index(letter)}={first}}}^{{{self._text(extent - 1 + first)}}}")
+            signs.append(rf"\sum_{{{self._index(letter, extent)}={first}}}^{{{self._text(extent - 1 + first)}}}")
         try:
             yield " ".join(signs), body
         finally:
@@ -296,17 +351,19 @@ class LatexPrinter(OrderedPrinter):
 
     # ------------------------------------------------------------------ matrices
 
-    def _print_ArrayOf(self, node: ArrayOf) -> str:
+    def _print_ArrayOf(self, node: ArrayOf, transposed: bool = False) -> str:
         tensor = self.tensors[node.key]
         if node.example is not None:
-            return self._tensor(tensor, (), self._example_marks())
-        if self.example is not None and self.example in tensor.indices:
-            letter = self.notation.capital(tensor, self.tensors)
-            return self.notation.marked(letter, tensor.layer)
-        return self._tensor(tensor)
-
-    def _example_marks(self) -> tuple[str, ...]:
-        return (self.notation.example_mark(self.example),) if self._marking and self.example is not None else ()
+            mark = self.notation.index(self.example) if self._marking and self.example is not None else None
+            return self._tensor(tensor, (), mark, transposed)
+        if self.example is not None and self.example in tensor.indices and len(tensor.shape) > 1:
+            letter = self.notation.capital(tensor, self.tensors, tensor.key == self.output)
+            label = None if tensor.key == self.output and self.notation.letters.get("output") else tensor.layer
+            if LETTER_OF.get((tensor.role, tensor.name)) == "input" and not self.notation.letters["input"]:
+                label = 0
+            number = None if label is None else self.notation.number_of(tensor, label)
+            return self.notation.marked(letter, number, transposed=transposed)
+        return self._tensor(tensor, transposed=transposed)
 
     def _print_Scalar(self, node: Scalar) -> str:
         return self._text(node.args[0])
@@ -321,15 +378,10 @@ class LatexPrinter(OrderedPrinter):
         return f"{self.notation.diagonal}{brackets(self._text(node.args[0]))}"
 
     def _print_Transpose(self, node: Transpose) -> str:
-        inner = self._bracketed(node.args[0], ATOM)
-        if (
-            isinstance(node.args[0], ArrayOf)
-            and inner.endswith("}")
-            and "^{" in inner
-            and not inner.startswith(r"\frac")
-        ):
-            return rf"{inner[:-1]}{self.notation.transpose}}}"
-        return rf"{inner}^{{{self.notation.transpose}}}" if inner else inner
+        inner = node.args[0]
+        if isinstance(inner, ArrayOf) and self.tensors[inner.key].role != "gradient":
+            return self._print_ArrayOf(inner, transposed=True)
+        return rf"{self._bracketed(inner, ATOM)}^{braced(self.notation.transpose)}"
 
     def _print_Product(self, node: Product) -> str:
         vector = norm(node)

@@ -31,6 +31,7 @@ from sympy import (
 from sympy.core.numbers import NumberSymbol
 from sympy.printing.printer import Printer
 
+from symbolic.conventions import Names, widths_of_layers
 from symbolic.expressions import PartialDerivative, TotalDerivative
 from symbolic.matrices import (
     ArrayOf,
@@ -106,6 +107,7 @@ class OrderedPrinter(Printer):
                 applies.
     example:    the index of the examples' axis, if there is one.
     loss, objective:  the tensors whose derivatives adjoints and gradients are.
+    output:     the key of the network's output, if it has one.
     """
 
     printmethod = "_deltaform_latex"
@@ -118,6 +120,7 @@ class OrderedPrinter(Printer):
         example: Symbol | None = None,
         loss: Tensor | None = None,
         objective: Tensor | None = None,
+        output: str | None = None,
     ) -> None:
         super().__init__()
         self.notation = notation
@@ -126,8 +129,11 @@ class OrderedPrinter(Printer):
         self.example = example
         self.loss = loss
         self.objective = objective
-        self._marking = False
+        self.output = output
+        self._marking = notation.mark_examples
         self._slots: dict[Symbol, Basic] = {}
+        self._names: Names = {}
+        self.widths = widths_of_layers(tensors, notation)
 
     # ------------------------------------------------------------------ brackets and order
 
@@ -229,7 +235,7 @@ class OrderedPrinter(Printer):
         if "cost" in roles and isinstance(node, DERIVATIVES):
             return 2
         if isinstance(node, (Sum, SumOverExamples, Product)):
-            return 1 if from_above else 10
+            return 11 if self.notation.sums_last else 1 if from_above else 10
         if isinstance(node, (Add, Plus)):
             return 2 if "target" in roles else 9
         if isinstance(node, (TotalDerivative, Gradient)):

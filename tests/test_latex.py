@@ -18,7 +18,8 @@ from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
 from symbolic.matrixform import matrix_form
 from symbolic.network import Network
-from symbolic.notation import NOTATIONS, escape_text, math_name, notation_named
+from symbolic.notation import escape_text, math_name
+from symbolic.notations import NOTATIONS, notation_named
 from symbolic.programs import Program
 from symbolic.rules import RULES
 from symbolic.tensors import Equation, FunctionName, Tensor, index, over, size
