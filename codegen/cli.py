@@ -154,7 +154,9 @@ def _parser() -> _Parser:
     train = command(
         "train",
         "train the network and measure it on a fifth of the examples, held out",
-        '"64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --save weights.npz',
+        '"64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --save weights.npz\n'
+        "stochastic gradient descent, one example drawn at random a step:\n  deltaform train "
+        '"64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --sampling uniform --iterations 20000',
     )
     train.add_argument("network", **network)
     train.add_argument(
@@ -163,13 +165,26 @@ def _parser() -> _Parser:
         metavar="digits|FILE.npz|FILE.csv",
         help="scikit-learn's digits; arrays X and Y, or labels y; numbers, the target in the last column(s)",
     )
-    train.add_argument("--epochs", type=_whole, default=20, help="in all, a resumed run's included (default: 20)")
-    train.add_argument("--batch-size", type=_whole, help="examples a step (default: 32, or all if fewer)")
+    train.add_argument(
+        "--epochs", type=_whole, help="passes over the examples in all, a resumed run's included (default: 20)"
+    )
+    train.add_argument("--iterations", type=_whole, help="in place of --epochs: steps in all, a resumed run's included")
+    train.add_argument(
+        "--sampling",
+        help="shuffled: each epoch takes every example once, in a new random order; uniform: each step draws its "
+        "examples from all of them, with replacement, and as many draws as there are examples count as an epoch "
+        "(default: shuffled)",
+    )
+    train.add_argument(
+        "--batch-size",
+        type=_whole,
+        help="examples a step (default: 32 for shuffled, 1 for uniform, or all if fewer)",
+    )
     train.add_argument(
         "--learning-rate", type=_number, help="(default: 0.1 for sgd, 0.02 for momentum, 0.005 for adam)"
     )
     train.add_argument("--optimizer", help="sgd, momentum or adam (default: sgd)")
-    train.add_argument("--seed", type=_whole, help="of start values, order and held-out fifth (default: 0)")
+    train.add_argument("--seed", type=_whole, help="of start values, sampling and held-out fifth (default: 0)")
     train.add_argument("--dtype", choices=("float32", "float64"), help="of all arithmetic (default: float64)")
     train.add_argument("--plot", metavar="loss.png", help="draw the loss curve (.png, .pdf or .svg)")
     train.add_argument("--save", metavar="weights.npz", help="save the run when it ends or is interrupted")

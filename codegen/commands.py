@@ -105,6 +105,8 @@ def training_run(arguments: argparse.Namespace) -> int:
             network,
             *data.train_and_held_out,
             epochs=arguments.epochs,
+            iterations=arguments.iterations,
+            sampling=arguments.sampling,
             batch_size=arguments.batch_size,
             learning_rate=arguments.learning_rate,
             optimizer=arguments.optimizer,
@@ -243,7 +245,8 @@ def check_code(network: Network, derivation: Derivation, seed: int = 0) -> Gradi
 
 def _print_outcome(history: History, data: Dataset) -> None:
     last = history.epochs[-1]
-    print(f"{history.settings.network}: {last.number} epochs, {last.steps} steps, {history.seconds:.1f} s")
+    epochs = f"{last.steps / history.settings.steps_per_epoch:.1f}".removesuffix(".0")
+    print(f"{history.settings.network}: {epochs} epochs, {last.steps} steps, {history.seconds:.1f} s")
     assert last.held_out_loss is not None  # every data set has a part held out
     print(f"training loss {loss_text(last.train_loss)}, held-out loss {loss_text(last.held_out_loss)}")
     if last.accuracy is not None:

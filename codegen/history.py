@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,10 @@ class Settings:
 
     network:    title of what is trained, for a Network its architecture string.
     equations:  its sizes and forward equations; they decide what the parameters are and what the gradients.
+    batch_size: examples a step.
     examples:   number of examples to train on.
+    sampling:   which examples each step sees, a name in SAMPLINGS. Runs saved before there was a choice are
+                shuffled.
     """
 
     network: str
@@ -26,6 +30,12 @@ class Settings:
     seed: int
     dtype: str
     examples: int
+    sampling: str = "shuffled"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps that it takes to draw as many examples as there are."""
+        return math.ceil(self.examples / self.batch_size)
 
 
 def loss_text(loss: float) -> str:
@@ -35,7 +45,7 @@ def loss_text(loss: float) -> str:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What was seen in one epoch.
+    """What was seen in one epoch, or in the steps of it that were done when the run ended.
 
     number:         from 1.
     steps:          steps done since the start of the run, this epoch included.
@@ -69,10 +79,10 @@ class History:
 
     params:       by key, the weights after the last step.
     state:        what the optimizer remembers.
-    random:       state of the generator that draws the order of the present epoch.
+    random:       state of the generator before it draws the examples of the present epoch.
     sense:        "minimise" or "maximise".
     step_losses:  cost of each step's batch, before its update; one float a step.
-    epochs:       one record a finished epoch.
+    epochs:       one record a finished epoch; where the run ended amid one, one more of the steps it has.
     batches:      steps done of the present epoch; 0 between epochs.
     seconds:      wall time of all steps.
     """

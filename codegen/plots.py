@@ -63,7 +63,8 @@ def draw_loss_curve(history: History, path: str | os.PathLike[str], force: bool 
     if held_out:
         axes.plot(*zip(*held_out, strict=True), color="C1", marker=marker, markersize=3, label="held out")
     curves = [*means, *(loss for _, loss in held_out)]
-    if losses.min() > 0 and losses.max() > LOGARITHMIC_FROM * losses.min():
+    # A single example may be fitted exactly; its zero is drawn as falling below the axis.
+    if losses.min() >= 0 and losses.max() > LOGARITHMIC_FROM * losses.min():
         axes.set_yscale("log")
         if curves and min(curves) > 0:
             # Single batches may be fitted almost exactly; the axis ends where the curves do.

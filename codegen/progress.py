@@ -50,22 +50,22 @@ def counted(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
 class Progress:
     """Shows epochs and losses while it is entered.
 
-    epochs:  how many in all.
-    batches: steps an epoch.
-    done:    steps done before the start.
-    show:    False is silence.
+    steps:  how many in all.
+    done:   steps done before the start.
+    epochs: how many in all, or None where the run is measured in steps, and so told in steps.
+    show:   False is silence.
     """
 
-    def __init__(self, epochs: int, batches: int, done: int, show: bool) -> None:
-        self.epochs = epochs
-        self.batches = batches
+    def __init__(self, steps: int, done: int, epochs: int | None, show: bool) -> None:
+        self.steps = steps
         self.done = done
+        self.epochs = epochs
         self.show = show
         self.bar: Any = None
 
     def __enter__(self) -> Progress:
         if self.show:
-            self.bar = _bar(self.epochs * self.batches, "step", done=self.done)
+            self.bar = _bar(self.steps, "step", done=self.done)
         return self
 
     def __exit__(
@@ -81,10 +81,13 @@ class Progress:
             self.bar.set_postfix_str(f"loss {loss_text(loss)}", refresh=False)
 
     def epoch(self, epoch: Epoch) -> None:
-        """One epoch is done."""
+        """One epoch is done, or the run has ended amid it."""
         if not self.show:
             return
-        line = f"epoch {epoch.number:{len(str(self.epochs))}}/{self.epochs}: {epoch}"
+        unit, number, of = (
+            ("step", epoch.steps, self.steps) if self.epochs is None else ("epoch", epoch.number, self.epochs)
+        )
+        line = f"{unit} {number:{len(str(of))}}/{of}: {epoch}"
         if self.bar is not None:
             self.bar.write(line, file=sys.stderr)
         else:

@@ -1,4 +1,4 @@
-"""Training by mini-batches: reproducible from its seed, resumable amid an epoch, interruptible."""
+"""Training by single examples or mini-batches: reproducible from its seed, resumable amid an epoch, interruptible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
 
@@ -20,12 +20,58 @@ from codegen.examples import Examples, Targets, check_examples
 from codegen.functions import lambdify
 from codegen.history import Epoch, History, Settings
 from codegen.initialization import DTYPES, checked_dtype, checked_seed, initialize, program_of
-from codegen.optimizers import Optimizer, optimizer_named
+from codegen.optimizers import optimizer_named
 from codegen.progress import Progress
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
-from symbolic.errors import DeltaformWarning, TrainingError, UsageError
+from symbolic.errors import DeltaformWarning, TrainingError, UsageError, nearest
 from symbolic.programs import Program
+
+EPOCHS = 20  # where neither epochs nor iterations are given
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """One entry of SAMPLINGS: which examples each step sees.
+
+    law:        in one line.
+    batch_size: examples a step, used when none is given.
+    draw:       (generator, N, batch size) -> for each step of one epoch, the numbers of its examples. An
+                epoch has as many steps as it takes to draw N examples.
+    """
+
+    name: str
+    law: str
+    batch_size: int
+    draw: Callable[[np.random.Generator, int, int], list[NDArray]]
+
+
+def _shuffled(generator: np.random.Generator, count: int, size: int) -> list[NDArray]:
+    order = generator.permutation(count)
+    return [order[first : first + size] for first in range(0, count, size)]
+
+
+def _uniform(generator: np.random.Generator, count: int, size: int) -> list[NDArray]:
+    return list(generator.integers(count, size=(math.ceil(count / size), size)))
+
+
+_ENTRIES = (
+    Sampling("shuffled", "each epoch takes every example once, in a new random order", 32, _shuffled),
+    Sampling("uniform", "each step draws its examples from all of them, with replacement", 1, _uniform),
+)
+
+SAMPLINGS: dict[str, Sampling] = {entry.name: entry for entry in _ENTRIES}
+
+
+def sampling_named(name: object) -> Sampling:
+    """The entry of SAMPLINGS called `name`.
+
+    Raises:
+        UsageError: there is none; lists what there is.
+    """
+    if not isinstance(name, str) or name not in SAMPLINGS:
+        raise UsageError(f"sampling {name!r} is unknown; {nearest(str(name), SAMPLINGS)}")
+    return SAMPLINGS[name]
 
 
 class Diverged(TrainingError):
@@ -52,7 +98,9 @@ def train(
     Y: NDArray,
     held_out: tuple[NDArray, NDArray] | None = None,
     *,
-    epochs: int = 20,
+    epochs: int | None = None,
+    iterations: int | None = None,
+    sampling: str | None = None,
     batch_size: int | None = None,
     learning_rate: float | None = None,
     optimizer: str | None = None,
@@ -66,24 +114,36 @@ def train(
 ) -> History:
     """Train a network on the examples (X, Y) and return the run.
 
+    With sampling="uniform", one example a step and sgd, which are then the defaults, this is stochastic
+    gradient descent in its plainest form, `iterations` times: draw j uniformly from the N examples, then
+    theta <- theta - learning_rate * (gradient of the cost of example j alone).
+
     source: a Network, Program or Derivation with numbers for its sizes and an axis of examples. Only a
         Network says between which values targets lie; of the others it is not checked.
     X: (N, n_0). Y: (N, n_L), or labels (N,) where the entries of a target are known to sum to 1.
     held_out: another (X, Y), on which loss and accuracy are measured after each epoch.
-    epochs: how many in all; a resumed run stops where it would have stopped without the break.
-    batch_size: examples a step; if not given 32, or all where there are fewer. The last batch of an epoch may
-        be smaller; its cost is taken over the examples it has.
+    epochs: how many in all, 20 if neither this nor `iterations` is given; a resumed run stops where it would
+        have stopped without the break. An epoch is the ceil(N / batch_size) steps that draw N examples,
+        whether or not they are all different.
+    iterations: how many steps in all, in place of `epochs`. Where they end amid an epoch, what there is of it
+        is recorded as an Epoch; a run that is resumed from there finishes it.
+    sampling: a name in SAMPLINGS, "shuffled" if not given: each epoch takes every example once, in a new
+        order; "uniform": each step draws `batch_size` examples from all of them, with replacement.
+    batch_size: examples a step, 1 to N; if not given 32 when shuffled and 1 when uniform, or all where there
+        are fewer. The last batch of a shuffled epoch may be smaller; its cost is taken over the examples it
+        has.
     learning_rate: the optimizer's own if not given; see OPTIMIZERS.
     optimizer: a name in OPTIMIZERS, "sgd" if not given.
-    seed: of the start values and the order of the examples, 0 if not given. The order of each epoch is the
-        next permutation drawn from numpy.random.default_rng(seed). The same seed on the same machine gives
-        the same run to the last bit.
+    seed: of the start values and the examples of each step, 0 if not given. From
+        numpy.random.default_rng(seed) comes the order of each epoch, its next permutation(N), or the examples
+        of each step, its next integers(N, size=batch_size). The same seed on the same machine gives the same
+        run to the last bit.
     dtype: of all arithmetic, float32 or float64; that of `params` if those are given, else float64.
     params: start values, by default `initialize(source, seed, dtype)`. They are not changed.
     resume: a run to go on with. It keeps its settings; only the learning rate may be given anew.
     progress: show it on standard error: a bar where tqdm is installed and it is a terminal, else a line an
-        epoch.
-    on_epoch: called with each finished Epoch.
+        epoch, which counts in steps where `iterations` are given.
+    on_epoch: called with each Epoch that is recorded.
     functions: what computes `forward`, `loss` and `loss_and_gradients`, such as a generated module that was
         imported; by default `lambdify` of the derivation.
 
@@ -99,7 +159,13 @@ def train(
         raise TrainingError(
             "training needs a cost over many examples, but this network is for one; leave out examples=None"
         )
-    given = {"batch size": batch_size, "optimizer": optimizer, "seed": seed, "dtype": dtype}
+    given = {
+        "sampling": sampling,
+        "batch size": batch_size,
+        "optimizer": optimizer,
+        "seed": seed,
+        "dtype": dtype,
+    }
     targets = Targets.of(source)
     examples = check_examples(X, Y, targets, "training data")
     held = None if held_out is None else check_examples(*held_out, targets, "held-out data")
@@ -107,15 +173,18 @@ def train(
         history = _resumed(resume, program, given, params, learning_rate)
     else:
         entry = optimizer_named("sgd" if optimizer is None else optimizer)
+        drawn = sampling_named("shuffled" if sampling is None else sampling)
+        default_size = min(drawn.batch_size, len(examples))
         settings = Settings(
             network=program.title or "a program without a title",
             equations=describe(program),
             optimizer=entry.name,
             learning_rate=checked_learning_rate(entry.learning_rate if learning_rate is None else learning_rate),
-            batch_size=checked_count("batch size", min(32, len(examples)) if batch_size is None else batch_size),
+            batch_size=checked_count("batch size", default_size if batch_size is None else batch_size),
             seed=checked_seed(0 if seed is None else seed),
             dtype=_dtype(dtype, params).name,
             examples=len(examples),
+            sampling=drawn.name,
         )
         if params is None:
             start = initialize(program, settings.seed, settings.dtype)
@@ -125,11 +194,7 @@ def train(
         order = dict(random.bit_generator.state)
         history = History(settings, start, entry.start(start), order, program.sense)
     settings = history.settings
-    if checked_count("epochs", epochs) <= len(history.epochs):
-        raise UsageError(
-            f"epochs is {epochs}, but the resumed run has done {len(history.epochs)} already; epochs counts "
-            f"all of them, so ask for more, such as {len(history.epochs) + epochs}"
-        )
+    steps = _steps_in_all(epochs, iterations, history)
     examples = examples.prepared(targets, settings.dtype)
     held = None if held is None else held.prepared(targets, settings.dtype)
     if settings.batch_size > len(examples):
@@ -143,13 +208,13 @@ def train(
         )
     if functions is None:
         functions = lambdify(source if isinstance(source, Derivation) else derive(source))
-    run = _Run(functions, history, optimizer_named(settings.optimizer), examples, held, targets)
-    batches = math.ceil(len(examples) / settings.batch_size)
+    run = _Run(functions, history, examples, held, targets, steps)
+    shown_epochs = None if iterations is not None else steps // settings.steps_per_epoch
     with (
-        Progress(epochs, batches, len(history.step_losses), progress) as shown,
+        Progress(steps, len(history.step_losses), shown_epochs, progress) as shown,
         _pending_interrupt() as interrupted,
     ):
-        while len(history.epochs) < epochs:
+        while len(history.step_losses) < steps:
             for loss in run.epoch():
                 shown.step(loss)
                 if interrupted():
@@ -169,38 +234,45 @@ class _Run:
         self,
         functions: Any,
         history: History,
-        optimizer: Optimizer,
         examples: Examples,
         held_out: Examples | None,
         targets: Targets,
+        steps: int,
     ) -> None:
         self.functions = functions
         self.history = history
-        self.optimizer = optimizer
+        self.optimizer = optimizer_named(history.settings.optimizer)
+        self.sampling = sampling_named(history.settings.sampling)
         self.examples = examples
         self.held_out = held_out
         self.targets = targets
+        self.steps = steps
         self.good = history.params
         self.warned = False
 
     def epoch(self) -> Iterator[float]:
-        """Do what is left of the present epoch, then record it. Yields the loss of each step."""
-        history, size = self.history, self.history.settings.batch_size
+        """Do what is left of the present epoch, or of the run if that is less, then record it. Yields the
+        loss of each step.
+        """
+        history = self.history
         generator = np.random.default_rng()
         generator.bit_generator.state = history.random
-        order = generator.permutation(len(self.examples))
-        batches = [order[first : first + size] for first in range(0, len(order), size)]
-        for batch in batches[history.batches :]:
+        batches = self.sampling.draw(generator, len(self.examples), history.settings.batch_size)
+        left = self.steps - len(history.step_losses)
+        for batch in batches[history.batches :][:left]:
             started = time.perf_counter()
             loss = self._step(self.examples.take(batch))
             history.step_losses.append(loss)
             history.batches += 1
             history.seconds += time.perf_counter() - started
-            if history.batches == len(batches):
-                history.random = generator.bit_generator.state
-                history.batches = 0
-                losses = history.step_losses[-len(batches) :]
-                history.epochs.append(self._record(float(np.average(losses, weights=[len(b) for b in batches]))))
+            whole = history.batches == len(batches)
+            if whole or len(history.step_losses) == self.steps:
+                losses = history.step_losses[-history.batches :]
+                sizes = [len(done) for done in batches[: history.batches]]
+                history.epochs.append(self._record(float(np.average(losses, weights=sizes))))
+                if whole:
+                    history.random = generator.bit_generator.state
+                    history.batches = 0
                 self._check_held_out(history.epochs[-1])
             yield loss
 
@@ -292,6 +364,31 @@ def checked_count(what: str, count: object) -> int:
     return int(count)
 
 
+def _steps_in_all(epochs: object, iterations: object, history: History) -> int:
+    """How many steps the run has when it ends, from whichever of the two is given.
+
+    Raises:
+        UsageError: both are given, the one that is given is no whole number from 1, or the run has got as
+            far already.
+    """
+    if epochs is not None and iterations is not None:
+        raise UsageError(
+            f"epochs is {epochs!r} and iterations is {iterations!r}, but one number says when to stop; leave out "
+            "epochs to count steps, or iterations to count passes over the examples"
+        )
+    if iterations is None:
+        what, given, each = "epochs", EPOCHS if epochs is None else epochs, history.settings.steps_per_epoch
+    else:
+        what, given, each = "iterations", iterations, 1
+    count, done = checked_count(what, given), len(history.step_losses)
+    if count * each <= done:
+        raise UsageError(
+            f"{what} is {count}, but the resumed run has done {done // each} already; {what} counts "
+            f"all of them, so ask for more, such as {done // each + count}"
+        )
+    return count * each
+
+
 def _dtype(dtype: DTypeLike | None, params: Mapping[str, NDArray] | None) -> np.dtype:
     if dtype is not None:
         return checked_dtype(dtype)
@@ -318,6 +415,7 @@ def _resumed(
             "with its own"
         )
     kept = {
+        "sampling": settings.sampling,
         "batch size": settings.batch_size,
         "optimizer": settings.optimizer,
         "seed": settings.seed,
@@ -331,11 +429,14 @@ def _resumed(
                 "without resume"
             )
     rate = settings.learning_rate if learning_rate is None else checked_learning_rate(learning_rate)
+    epochs = list(run.epochs)
+    if run.batches and epochs and epochs[-1].steps == len(run.step_losses):
+        epochs.pop()  # the run ended amid this epoch; it is recorded again when it is whole
     return replace(
         run,
         settings=replace(settings, learning_rate=rate),
         step_losses=list(run.step_losses),
-        epochs=list(run.epochs),
+        epochs=epochs,
     )
 
 

@@ -17,6 +17,7 @@ from codegen.checkpoints import load_checkpoint
 from codegen.cli import main
 from codegen.optimizers import OPTIMIZERS
 from codegen.source import VERSION
+from codegen.training import EPOCHS, SAMPLINGS
 from symbolic.verification import Report
 
 ROOT = Path(__file__).parent.parent
@@ -45,6 +46,10 @@ def test_help_teaches(capsys):
     text = " ".join(capsys.readouterr().out.split())
     for name, optimizer in OPTIMIZERS.items():
         assert f"{optimizer.learning_rate:g} for {name}" in text
+    for name, sampling in SAMPLINGS.items():
+        assert f"{name}: {sampling.law}" in text and f"{sampling.batch_size} for {name}" in text
+    assert f"passes over the examples in all, a resumed run's included (default: {EPOCHS})" in text
+    assert "--data digits --sampling uniform --iterations 20000" in text
 
 
 def test_examples_of_the_help_run(folder, capsys):
@@ -120,6 +125,32 @@ def test_train_saves_draws_and_resumes(folder, capsys):
     resumed, whole = load_checkpoint("run.npz"), load_checkpoint("whole.npz")
     assert resumed.step_losses == whole.step_losses and resumed.settings.seed == 3
     assert [epoch.accuracy for epoch in resumed.epochs] == [epoch.accuracy for epoch in whole.epochs]
+
+
+def test_train_by_iterations_with_uniform_sampling(folder, capsys):
+    pytest.importorskip("matplotlib")
+    base = ["train", NETWORK, "--data", "data.npz"]
+    uniform = [*base, "--sampling", "uniform", "--seed", "3"]
+    assert main([*uniform, "--iterations", "50", "--save", "run.npz", "--plot", "loss.png"]) == 0
+    seen = capsys.readouterr()
+    assert seen.out.startswith(f"{NETWORK}: 1.6 epochs, 50 steps, ")
+    assert re.findall(r"^step.*?:", seen.err, re.MULTILINE) == ["step 32/50:", "step 50/50:"]
+    assert (folder / "loss.png").read_bytes().startswith(b"\x89PNG")
+    resume = [*base, "--resume", "run.npz", "--save", "run.npz"]
+    for wrong, message in (
+        (["--sampling", "shuffled"], "has sampling uniform, not shuffled"),
+        (["--iterations", "50"], "iterations is 50, but the resumed run has done 50 already"),
+        (["--epochs", "1"], "epochs is 1, but the resumed run has done 1 already"),
+    ):
+        assert main([*resume, *wrong]) == 2 and message in capsys.readouterr().err
+    assert main([*resume, "--iterations", "96"]) == 0
+    assert capsys.readouterr().out.startswith(f"{NETWORK}: 3 epochs, 96 steps, ")
+    assert main([*uniform, "--epochs", "3", "--save", "whole.npz"]) == 0
+    resumed, whole = load_checkpoint("run.npz"), load_checkpoint("whole.npz")
+    assert resumed.step_losses == whole.step_losses and resumed.settings == whole.settings
+    assert whole.settings.batch_size == 1
+    for key, value in whole.params.items():
+        np.testing.assert_array_equal(resumed.params[key], value)
 
 
 def test_verify_says_yes(capsys):
@@ -235,6 +266,14 @@ def test_wrong_use(folder, capsys, arguments, message):
         pytest.param(["--batch-size", "33"], "batch size is 33, but there are 32 examples", id="49-large"),
         pytest.param(["--epochs", "0"], "epochs must be a whole number from 1", id="50"),
         pytest.param(["--epochs", "two"], "--epochs: must be a whole number, not 'two'", id="50-string"),
+        pytest.param(["--iterations", "0"], "iterations must be a whole number from 1, not 0", id="50-iterations"),
+        pytest.param(
+            ["--iterations", "1e4"], "--iterations: must be a whole number, not '1e4'", id="50-iterations-text"
+        ),
+        pytest.param(
+            ["--iterations", "9", "--epochs", "2"], "epochs is 2 and iterations is 9, .* leave out", id="50-both"
+        ),
+        pytest.param(["--sampling", "random"], "sampling 'random' is unknown; .*shuffled", id="sampling"),
         pytest.param(["--seed", "-1"], "seed must be a whole number from 0", id="52"),
         pytest.param(["--seed", "0.5"], "--seed: must be a whole number, not '0.5'", id="52-float"),
         pytest.param(["--optimizer", "adan"], "did you mean adam", id="optimizer"),
@@ -287,13 +326,20 @@ def process(arguments, folder, **options):
     )
 
 
-def test_55_interrupt_finishes_the_step_saves_and_draws(folder):
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        pytest.param(["--epochs", "10000000"], "epoch ", id="epochs"),
+        pytest.param(["--sampling", "uniform", "--iterations", "100000000"], "step ", id="iterations"),
+    ],
+)
+def test_55_interrupt_finishes_the_step_saves_and_draws(folder, options, told):
     pytest.importorskip("matplotlib")
-    arguments = ["train", NETWORK, "--data", "data.npz", "--epochs", "10000000", "--save", "run.npz"]
+    arguments = ["train", NETWORK, "--data", "data.npz", *options, "--save", "run.npz"]
     arguments += ["--plot", "loss.png"]
     with process(arguments, folder) as running:
         for line in running.stderr:
-            if line.startswith("epoch "):
+            if line.startswith(told):
                 break
         running.send_signal(signal.SIGINT)
         _, talk = running.communicate(timeout=20)

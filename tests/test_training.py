@@ -2,9 +2,11 @@
 inputs."""
 
 import io
+import json
 import os
 import signal
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +21,7 @@ from codegen.history import Epoch
 from codegen.initialization import initialize
 from codegen.optimizers import OPTIMIZERS
 from codegen.plots import draw_loss_curve
-from codegen.training import Diverged, Interrupted, describe, train
+from codegen.training import SAMPLINGS, Diverged, Interrupted, describe, train
 from symbolic.backpropagation import derive
 from symbolic.errors import (
     ArchitectureError,
@@ -48,8 +50,8 @@ def run(epochs=4, **options):
 
 def same_run(one, other):
     assert one.step_losses == other.step_losses
-    assert [epoch.train_loss for epoch in one.epochs] == [epoch.train_loss for epoch in other.epochs]
-    assert [epoch.accuracy for epoch in one.epochs] == [epoch.accuracy for epoch in other.epochs]
+    assert [replace(epoch, seconds=0) for epoch in one.epochs] == [replace(epoch, seconds=0) for epoch in other.epochs]
+    assert (one.batches, one.random, one.settings) == (other.batches, other.random, other.settings)
     for key, value in one.params.items():
         np.testing.assert_array_equal(value, other.params[key])
         for slot in one.state.slots:
@@ -156,9 +158,10 @@ def test_formulas():
 # Training
 
 
+@pytest.mark.parametrize("sampling", sorted(SAMPLINGS))
 @pytest.mark.parametrize("optimizer", sorted(OPTIMIZERS))
-def test_same_seed_same_run(optimizer):
-    first, second, other = (run(optimizer=optimizer, seed=seed) for seed in (1, 1, 2))
+def test_same_seed_same_run(optimizer, sampling):
+    first, second, other = (run(optimizer=optimizer, sampling=sampling, seed=seed) for seed in (1, 1, 2))
     same_run(first, second)
     assert first.step_losses != other.step_losses
 
@@ -187,6 +190,63 @@ def test_every_step_is_what_it_says():
     assert history.epochs[-1].accuracy == (answers == Y[:6]).mean()
 
 
+def test_uniform_sampling_one_example_a_step_is_algorithm_1():
+    """Algorithm 1, SGD, written out: sample j uniformly from the examples, theta := theta - alpha grad J^(j)(theta).
+    The weights are the same to the last bit, across the borders of epochs and in the 8 steps after the last."""
+    n, n_iter, alpha = 23, 100, 0.05
+    theta, random = initialize(NETWORK, 1), np.random.default_rng(1)
+    one_hot, losses = np.eye(2)[Y], []
+    for _ in range(n_iter):
+        j = random.integers(n)
+        loss, gradient = FUNCTIONS.loss_and_gradients(theta, X[[j]], one_hot[[j]])
+        theta = {key: value - alpha * gradient[key] for key, value in theta.items()}
+        losses.append(loss)
+    history = train(NETWORK, X, Y, HELD, sampling="uniform", iterations=n_iter, learning_rate=alpha, seed=1)
+    settings = history.settings
+    assert (settings.sampling, settings.batch_size, settings.optimizer) == ("uniform", 1, "sgd")
+    assert history.step_losses == losses and history.state.steps == n_iter
+    for key, value in theta.items():
+        np.testing.assert_array_equal(history.params[key], value)
+    assert [(epoch.number, epoch.steps) for epoch in history.epochs] == [(1, 23), (2, 46), (3, 69), (4, 92), (5, 100)]
+    for epoch, first in zip(history.epochs, range(0, n_iter, n), strict=True):
+        assert epoch.train_loss == pytest.approx(np.mean(losses[first : first + n]), rel=1e-14)
+    assert history.epochs[-1].held_out_loss == pytest.approx(FUNCTIONS.loss(theta, X[:6], one_hot[:6]), rel=1e-14)
+
+
+def test_uniform_batches_are_all_of_the_size_asked_for():
+    """Two epochs of ceil(23/5) steps; each step draws 5, and an example may come twice."""
+    params, random = initialize(NETWORK, 1), np.random.default_rng(1)
+    one_hot, losses, repeated = np.eye(2)[Y], [], 0
+    for _ in range(2 * 5):
+        batch = random.integers(23, size=5)
+        repeated += len(set(batch.tolist())) < 5
+        loss, gradients = FUNCTIONS.loss_and_gradients(params, X[batch], one_hot[batch])
+        params = {key: value - 0.1 * gradients[key] for key, value in params.items()}
+        losses.append(loss)
+    history = run(2, sampling="uniform")
+    assert repeated and history.step_losses == losses
+    assert [epoch.steps for epoch in history.epochs] == [5, 10]
+    np.testing.assert_array_equal(history.params["W1"], params["W1"])
+
+
+def test_iterations_stop_a_shuffled_run_amid_an_epoch():
+    history, whole = run(None, iterations=12), run(3)
+    assert history.step_losses == whole.step_losses[:12] and [epoch.steps for epoch in history.epochs] == [5, 10, 12]
+    # Its steps 11 and 12 have 5 examples each.
+    assert history.epochs[-1].train_loss == pytest.approx(np.mean(whole.step_losses[10:12]), rel=1e-14)
+    same_run(run(None, iterations=15), whole)
+
+
+def test_without_epochs_and_iterations_there_are_20_epochs():
+    assert [len(run(None, sampling=sampling).epochs) for sampling in SAMPLINGS] == [20, 20]
+
+
+def test_tells_steps_where_iterations_are_given(capsys):
+    run(None, iterations=12, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(": loss ")[0] for line in lines] == ["step  5/12", "step 10/12", "step 12/12"]
+
+
 def test_learns_and_reports(capsys):
     seen = []
     history = run(epochs=60, optimizer="adam", learning_rate=0.05, on_epoch=seen.append, progress=True)
@@ -210,6 +270,10 @@ def test_shows_a_bar_to_whoever_watches(monkeypatch):
     run(3, resume=run(1), progress=True)
     text = terminal.getvalue()
     assert "5/15" in text and "15/15" in text and "epoch 3/3: loss " in text and "epoch 1/3" not in text
+    terminal.truncate(0)
+    run(None, iterations=12, resume=run(1), progress=True)
+    text = terminal.getvalue()
+    assert "5/12" in text and "12/12" in text and "step 12/12: loss " in text and "step  5/12" not in text
 
 
 def test_51_looks_at_the_held_out_loss_after_the_last_step():
@@ -288,7 +352,23 @@ def test_trains_a_bare_program():
         pytest.param(
             {"batch_size": 24}, UsageError, r"is 24, but there are 23 examples.*choose 1 to 23", id="49-large"
         ),
+        pytest.param({"batch_size": 24, "sampling": "uniform"}, UsageError, "choose 1 to 23", id="49-large-uniform"),
         pytest.param({"epochs": 0}, UsageError, "epochs must be a whole number from 1, not 0", id="50"),
+        pytest.param(
+            {"epochs": None, "iterations": 0}, UsageError, "iterations must be a whole number from 1, not 0", id="50-it"
+        ),
+        pytest.param(
+            {"epochs": None, "iterations": 2e4}, UsageError, r"iterations must .* not 20000\.0", id="50-float"
+        ),
+        pytest.param({"epochs": None, "iterations": True}, UsageError, "iterations must .* not True", id="50-bool"),
+        pytest.param(
+            {"epochs": 3, "iterations": 50},
+            UsageError,
+            "epochs is 3 and iterations is 50, .*; leave out epochs to count steps, or iterations to count passes",
+            id="50-both",
+        ),
+        pytest.param({"sampling": "unifrom"}, UsageError, "'unifrom' is unknown; did you mean uniform", id="sampling"),
+        pytest.param({"sampling": 1}, UsageError, "sampling 1 is unknown; .*shuffled.*uniform", id="sampling-number"),
         pytest.param({"seed": 1.5}, UsageError, r"seed must be a whole number from 0, such as 0, not 1\.5", id="52"),
         pytest.param({"optimizer": "adm"}, UsageError, "'adm' is unknown; did you mean adam", id="optimizer"),
         pytest.param({"dtype": "float16"}, UsageError, "float32 or float64, not 'float16'", id="dtype"),
@@ -334,6 +414,17 @@ def test_51_stops_at_the_first_loss_that_is_no_number():
     assert np.isfinite(history.step_losses).all() and len(history.step_losses) >= 1
     loss = lambdify(derive(network)).loss(history.params, X, X[:, :2])
     assert np.isfinite(loss)
+
+
+def test_51_names_the_step_of_a_uniform_run():
+    network = Network.parse("3 -> 2; half_squared_error")
+    with pytest.raises(
+        Diverged, match=r"step (\d+) \(epoch 1\): the loss is inf; try a learning rate below 1e\+20"
+    ) as stop:
+        train(network, X, X[:, :2], sampling="uniform", iterations=50, learning_rate=1e20)
+    history = stop.value.history
+    assert f"step {len(history.step_losses) + 1} " in str(stop.value)
+    assert all(np.isfinite(value).all() for value in history.params.values())
 
 
 def test_large_losses_are_written_short():
@@ -386,6 +477,43 @@ def test_55_resumes_where_it_was_interrupted(tmp_path, step, optimizer):
     assert len(history.step_losses) == step
 
 
+@pytest.mark.parametrize("sampling", sorted(SAMPLINGS))
+@pytest.mark.parametrize("step", [1, 5, 7, 17, 18])
+def test_55_resumes_a_run_of_iterations(tmp_path, step, sampling):
+    """Of 18 steps, 5 an epoch: interrupted in an epoch, at its end, in the three steps left over, at the end."""
+    options = {"epochs": None, "sampling": sampling, "optimizer": "momentum"}
+    history = stopped_at(step, iterations=18, **options)
+    assert len(history.step_losses) == step
+    path = tmp_path / "run.npz"
+    save_checkpoint(history, path)
+    for iterations in (19, 20, 23):
+        resumed = run(None, resume=load_checkpoint(path), iterations=iterations, batch_size=None, seed=None)
+        same_run(resumed, run(iterations=iterations, **options))
+    same_run(run(4, resume=load_checkpoint(path)), run(iterations=20, **options))
+
+
+def test_a_run_that_ended_amid_an_epoch_goes_on_as_if_it_had_not(tmp_path):
+    """However often it stops: the epoch is recorded as far as it came, and again once it is whole."""
+    path, history = tmp_path / "run.npz", None
+    for iterations in (2, 3, 5, 12, 13, 20, 21):
+        history = run(None, iterations=iterations, sampling="uniform", resume=history)
+        same_run(history, run(None, iterations=iterations, sampling="uniform"))
+        save_checkpoint(history, path, force=True)
+        history = load_checkpoint(path)
+    assert history.seconds == pytest.approx(sum(epoch.seconds for epoch in history.epochs))
+
+
+def test_a_run_saved_before_there_was_a_choice_is_shuffled(tmp_path):
+    path = tmp_path / "run.npz"
+    save_checkpoint(run(2), path)
+    with np.load(path) as arrays:
+        content = dict(arrays)
+    about = json.loads(str(content["about"]))
+    assert about["settings"].pop("sampling") == "shuffled"
+    np.savez(path, **content | {"about": np.array(json.dumps(about))})
+    same_run(run(resume=load_checkpoint(path)), run())
+
+
 def test_saves_and_loads_everything(tmp_path):
     history = run(optimizer="adam", dtype="float32")
     path = tmp_path / "run.npz"
@@ -413,10 +541,17 @@ def test_a_new_learning_rate_may_be_given():
     ("options", "message"),
     [
         pytest.param({"optimizer": "adam"}, "has optimizer sgd, not adam; leave it out", id="53-optimizer"),
+        pytest.param({"sampling": "uniform"}, "has sampling shuffled, not uniform; leave it out", id="53-sampling"),
         pytest.param({"batch_size": 6}, "has batch size 5, not 6", id="53-batch"),
         pytest.param({"seed": 2}, "has seed 1, not 2", id="53-seed"),
         pytest.param({"dtype": "float32"}, "has dtype float64, not float32", id="53-dtype"),
         pytest.param({"epochs": 4}, "epochs is 4, but the resumed run has done 4 already.*such as 8", id="50"),
+        pytest.param(
+            {"epochs": None, "iterations": 20},
+            "iterations is 20, but the resumed run has done 20 already; iterations counts all .*such as 40",
+            id="50-iterations",
+        ),
+        pytest.param({"iterations": 30}, "epochs is 6 and iterations is 30", id="50-both"),
         pytest.param({"params": initialize(NETWORK)}, "params and resume are both given", id="params"),
     ],
 )
@@ -524,6 +659,22 @@ def test_draws_the_curve(tmp_path):
     for suffix, start in ((".pdf", b"%PDF"), (".svg", b"<?xml")):
         draw_loss_curve(run(), tmp_path / f"loss{suffix}")
         assert (tmp_path / f"loss{suffix}").read_bytes().startswith(start)
+
+
+def test_the_curve_of_single_examples_is_drawn_on_a_logarithmic_axis(tmp_path, monkeypatch):
+    """Some are fitted exactly, and others not at all: their losses would flatten the means."""
+    axes = pytest.importorskip("matplotlib.axes")
+    scales = []
+    monkeypatch.setattr(axes.Axes, "set_yscale", lambda self, scale: scales.append(scale))
+    history = run(None, iterations=12, sampling="uniform", batch_size=None)
+    assert min(history.step_losses) * 20 > max(history.step_losses) > 0
+    draw_loss_curve(history, tmp_path / "narrow.png")
+    assert scales == []
+    draw_loss_curve(replace(history, step_losses=[0.0, *history.step_losses[1:]]), tmp_path / "zero.png")
+    assert scales == ["log"]
+    draw_loss_curve(replace(history, step_losses=[-1.0, *history.step_losses[1:]]), tmp_path / "negative.png")
+    draw_loss_curve(replace(history, step_losses=[0.0] * 12), tmp_path / "all.png")
+    assert scales == ["log"]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
