@@ -39,7 +39,17 @@ from sympy.core.relational import Relational
 from sympy.logic.boolalg import BooleanFalse, BooleanTrue
 
 from symbolic.errors import DerivationError
-from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.expressions import (
+    Applied,
+    Differentiated,
+    Entry,
+    FunctionDerivative,
+    Inner,
+    PartialDerivative,
+    TotalDerivative,
+    Undefined,
+)
+from symbolic.matrices import MatrixExpression
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 
@@ -83,6 +93,7 @@ class Point:
 
     derived: tensors that stand for derivatives, key -> (tensor differentiated, tensor by which).
     derived_tensors: those tensors themselves, by key.
+    matrix: reads matrix expressions that stand inside of others: `matrixvalues.matrix_value`.
     """
 
     program: Program
@@ -91,6 +102,7 @@ class Point:
     derived: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     derived_tensors: Mapping[str, Tensor] = field(default_factory=dict)
     seed: int = 0
+    matrix: Callable[[Point, Basic, dict[Symbol, int]], Any] | None = None
 
     def __post_init__(self) -> None:
         self.tables: dict[str, Table] = dict(self.leaves)
@@ -452,6 +464,48 @@ class Point:
     def _partial_derivative(self, node: PartialDerivative | FunctionDerivative) -> Compiled:
         return self._derivative(node, self.partial)
 
+    def _differentiated(self, node: Differentiated) -> Compiled:
+        body = self.compile(node.body)
+        key, place = key_of(node.by) or "", indices_of(node.by)
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            at = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in place)
+            kept, self.tangents = self.tangents, {key: {at: NUMBERS.one}}
+            try:
+                tangent = body(letters)[1]
+            finally:
+                self.tangents = kept
+            return NUMBERS.zero if tangent is None else tangent, None
+
+        return run
+
+    def _inner(self, node: Inner) -> Compiled:
+        return self.compile(node.sum)
+
+    def _applied(self, node: Applied) -> Compiled:
+        """The equation of the element with the argument in place of its input, at every unit where it stands."""
+        equation = self.program.definitions[key_of(node.element) or ""]
+        letters = dict(zip(equation.indices, indices_of(node.element), strict=True))
+        own = [letter for letter in indices_of(node.element) if letter != self.program.example]
+        swap = {}
+        for element in elements(equation.rhs):
+            there = [letters.get(one, one) for one in indices_of(element) if one != self.program.example]
+            swap[element] = node.argument.xreplace(dict(zip(own, there, strict=True)))
+        return self.compile(equation.rhs.xreplace(swap).xreplace(letters))
+
+    def _entry(self, node: Entry) -> Compiled:
+        if not isinstance(node.array, MatrixExpression) or self.matrix is None:
+            raise DerivationError(f"{node} cannot be evaluated: it is no entry of a matrix expression")
+        read = self.matrix
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            value = read(self, node.array, letters)
+            place = [letters[one] if isinstance(one, Symbol) else int(one) for one in node.indices]
+            row = value[place[0]]
+            return (row[place[1]] if len(place) == 2 else row[0]), None
+
+        return run
+
     def _derivative(self, node: Any, find: Callable[[Place, str, Place, str], Any]) -> Compiled:
         of_key, by_key = key_of(node.of) or "", key_of(node.by) or ""
         of_place, by_place = indices_of(node.of), indices_of(node.by)
@@ -474,6 +528,10 @@ _BUILDERS: tuple[tuple[type, Callable[[Point, Any], Compiled]], ...] = (
     (TotalDerivative, Point._total_derivative),
     (PartialDerivative, Point._partial_derivative),
     (FunctionDerivative, Point._partial_derivative),
+    (Differentiated, Point._differentiated),
+    (Inner, Point._inner),
+    (Applied, Point._applied),
+    (Entry, Point._entry),
 )
 _COMPARE: dict[str, Callable[[Any], bool]] = {
     ">": lambda gap: gap > 0, ">=": lambda gap: gap >= 0, "<": lambda gap: gap < 0, "<=": lambda gap: gap <= 0,

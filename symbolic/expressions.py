@@ -1,4 +1,4 @@
-"""The few expression kinds that SymPy does not have: unevaluated derivatives and undefined functions.
+"""The few expression kinds that SymPy does not have: unevaluated derivatives, undefined functions, ways to write.
 
 `TotalDerivative(L, v)` is how much L changes when v is disturbed and everything downstream is computed again.
 `PartialDerivative(u, v)` is how much the one equation that defines u changes when v is disturbed in it and all
@@ -6,13 +6,17 @@ other tensors of that equation are held. The chain rule joins them: dL/dv = sum 
 
 `Undefined(name, orders, arguments)` is a function of which only the name is known, such as an activation g(z) or a
 cost c(y, h). `orders` counts how often it was differentiated with respect to each argument, so g' is again a function.
+
+The last four are ways to write what the others say, as notes do on their way: `Differentiated` is d/dv of an expression
+that is written out; `Inner` a sum over products, written as the inner product of two vectors; `Entry` one entry of a
+matrix expression, (W^T u)_j; `Applied` a function applied to more than a name, sigma(W a + b)_k.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from sympy import Expr, Integer, Tuple
+from sympy import Basic, Expr, Integer, Sum, Symbol, Tuple
 from sympy.core.symbol import Str
 
 
@@ -97,3 +101,86 @@ class Undefined(Expr):
                 orders[position] += 1
                 total += Undefined(self.name, orders, *self.arguments) * inner
         return total
+
+
+class Differentiated(Expr):
+    """`Differentiated(f, v)`: the derivative of the expression f, as it is written, by the tensor element v."""
+
+    is_commutative = True
+
+    def __new__(cls, body: Expr, by: Expr) -> Differentiated:
+        return Expr.__new__(cls, body, by)
+
+    @property
+    def body(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def by(self) -> Expr:
+        return self.args[1]
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"d/d{printer.doprint(self.by)}({printer.doprint(self.body)})"
+
+
+class Inner(Expr):
+    """`Inner(u_m, v_m, m, n)`: the sum over m of u_m v_m, n terms, as an inner product of two vectors."""
+
+    is_commutative = True
+
+    def __new__(cls, left: Expr, right: Expr, letter: Symbol, extent: Expr) -> Inner:
+        return Expr.__new__(cls, left, right, letter, extent)
+
+    @property
+    def sum(self) -> Sum:
+        """The same as a sum."""
+        left, right, letter, extent = self.args
+        return Sum(left * right, (letter, 0, extent - 1))
+
+    def _sympystr(self, printer: Any) -> str:
+        left, right, letter, _ = map(printer.doprint, self.args)
+        return f"inner_{letter}({left}, {right})"
+
+
+class Entry(Expr):
+    """`Entry(A, j, ...)`: the entry of a matrix expression at these indices."""
+
+    is_commutative = True
+
+    def __new__(cls, array: Basic, *indices: Expr) -> Entry:
+        return Expr.__new__(cls, array, *indices)
+
+    @property
+    def array(self) -> Basic:
+        return self.args[0]
+
+    @property
+    def indices(self) -> tuple[Expr, ...]:
+        return self.args[1:]
+
+
+class Applied(Expr):
+    """`Applied(a_k, u_k)`: what the equation that defines a_k gives where its one input is u, at the unit k.
+
+    Arguments: the element a_k, whose equation has a function with a name, and an expression in the letter k.
+    """
+
+    is_commutative = True
+
+    def __new__(cls, element: Expr, argument: Expr) -> Applied:
+        return Expr.__new__(cls, element, argument)
+
+    @property
+    def element(self) -> Expr:
+        return self.args[0]
+
+    @property
+    def argument(self) -> Expr:
+        return self.args[1]
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"[{printer.doprint(self.element)}]({printer.doprint(self.argument)})"
+
+    def _eval_derivative(self, variable: Expr) -> Expr:
+        inner = self.argument.diff(variable)
+        return Integer(0) if inner == 0 else FunctionDerivative(self.element, self.argument) * inner

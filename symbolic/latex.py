@@ -17,12 +17,23 @@ from sympy.core.relational import Relational
 
 from symbolic.conventions import index_names, turned, written_out
 from symbolic.errors import UsageError
-from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.expressions import (
+    Applied,
+    Differentiated,
+    Entry,
+    FunctionDerivative,
+    Inner,
+    PartialDerivative,
+    TotalDerivative,
+    Undefined,
+)
 from symbolic.linewidth import width
 from symbolic.matrices import (  # fmt: skip
     ArrayOf,
     Diagonal,
     Elementwise,
+    EntryGradient,
+    FunctionOf,
     FunctionSlope,
     Gradient,
     Hadamard,
@@ -33,9 +44,10 @@ from symbolic.matrices import (  # fmt: skip
     Product,
     Scalar,
     Scale,
-    SumOverExamples,
+    SumOver,
     Transpose,
 )
+from symbolic.matrixform import matrix_form
 from symbolic.notation import LETTER_OF, braced, run
 from symbolic.printorder import ADD, ATOM, MULTIPLY, OPEN, OrderedPrinter, beside, brackets
 from symbolic.recognition import indicator, maximum, negated, norm
@@ -142,7 +154,7 @@ class LatexPrinter(OrderedPrinter):
                 parts = [text] if width(text) <= limit else self._pieces(term, limit)
                 pieces += [sign + parts[0], *parts[1:]]
             return pieces
-        if isinstance(expression, (Sum, SumOverExamples)):
+        if isinstance(expression, (Sum, SumOver)):
             with self._under(expression) as (sign, body):
                 if isinstance(body, (Add, Plus)):
                     inner = self._pieces(body, limit - width(sign))
@@ -263,8 +275,8 @@ class LatexPrinter(OrderedPrinter):
     @contextmanager
     def _under(self, node: Basic) -> Iterator[tuple[str, Basic]]:
         """The sum signs of a sum and its body, to be printed in the scope of the sum."""
-        limits = [node.args[:2]] if isinstance(node, SumOverExamples) else [(a, c + 1) for a, _, c in node.limits]
-        body = node.args[2] if isinstance(node, SumOverExamples) else node.function
+        limits = [node.args[:2]] if isinstance(node, SumOver) else [(a, c + 1) for a, _, c in node.limits]
+        body = node.args[2] if isinstance(node, SumOver) else node.function
         before = self._marking
         self._marking = before or any(letter == self.example for letter, _ in limits)
         signs = []
@@ -282,7 +294,7 @@ class LatexPrinter(OrderedPrinter):
         with self._under(node) as (sign, body):
             return f"{sign} {self._bracketed(body, OPEN)}"
 
-    _print_SumOverExamples = _print_Sum
+    _print_SumOver = _print_Sum
 
     # ------------------------------------------------------------------ functions and derivatives
 
@@ -349,7 +361,55 @@ class LatexPrinter(OrderedPrinter):
 
     _print_PartialDerivative = _print_TotalDerivative
 
+    # ------------------------------------------------------------------ ways to write
+
+    def _print_Differentiated(self, node: Differentiated) -> str:
+        sign, body = self.notation.partial, self._bracketed(node.body, OPEN)
+        return rf"\frac{{{sign}}}{{{sign} {self._text(node.by)}}} {body}"
+
+    def _print_Inner(self, node: Inner) -> str:
+        left, right, letter, _ = node.args
+        return rf"{self._vector(left, letter)} \cdot {self._vector(right, letter)}"
+
+    def _vector(self, node: Expr, letter: Symbol) -> str:
+        """A vector, of which an expression is the entry at `letter`: a gradient, or the derivatives of a vector."""
+        sign = self.notation.partial
+        if isinstance(node, (TotalDerivative, PartialDerivative)):
+            of, by = (self._whole(part) if letter in indices_of(part) else self._text(part) for part in node.args)
+            if letter in indices_of(node.by):
+                return rf"{self.notation.nabla}_{{{by}}} {of}"
+            return rf"\frac{{{sign} {of}}}{{{sign} {by}}}"
+        return self._bracketed(matrix_form(node, (letter,), self.tensors, self.example), MULTIPLY)
+
+    def _whole(self, element: Expr) -> str:
+        """The tensor of an element, as a vector."""
+        tensor = self.tensors[key_of(element) or ""]
+        mark = self.notation.index(self.example) if self._marking and self.example in tensor.indices else None
+        return self._tensor(tensor, (), mark)
+
+    def _print_Entry(self, node: Entry) -> str:
+        below = run([self._position(letter) for letter in node.indices])
+        return f"{brackets(self._text(node.array))}_{braced(below)}"
+
+    def _print_Application(self, node: Applied) -> str:
+        name = self.notation.function(self.functions[key_of(node.element) or ""])
+        letters = [letter for letter in indices_of(node.element) if letter != self.example]
+        if key_of(node.argument) is not None and indices_of(node.argument) == indices_of(node.element):
+            return name + brackets(self._text(node.argument))
+        inside = matrix_form(node.argument, letters, self.tensors, self.example)
+        tensor = self.tensors[key_of(node.element) or ""]
+        extents = [n for n, usual in zip(tensor.shape, tensor.indices, strict=True) if usual != self.example]
+        below = run([self._position(letter, n) for letter, n in zip(letters, extents, strict=True)])
+        return f"{name}{brackets(self._text(inside))}_{braced(below)}"
+
     # ------------------------------------------------------------------ matrices
+
+    def _print_FunctionOf(self, node: FunctionOf) -> str:
+        return self.notation.function(self.functions[node.args[0].key]) + brackets(self._text(node.args[1]))
+
+    def _print_EntryGradient(self, node: EntryGradient) -> str:
+        of, by = self._bracketed(node.args[0], MULTIPLY), self._text(node.args[1])
+        return rf"\frac{{{self.notation.partial} {of}}}{{{self.notation.partial} {by}}}"
 
     def _print_ArrayOf(self, node: ArrayOf, transposed: bool = False) -> str:
         tensor = self.tensors[node.key]

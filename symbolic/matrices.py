@@ -41,7 +41,7 @@ class ArrayOf(MatrixExpression):
 
 
 class Scalar(MatrixExpression):
-    """A number or a size: a SymPy expression in which no tensor and no index occurs."""
+    """One number as an index expression: made of numbers and sizes, or of entries at letters that are free here."""
 
 
 class Ones(MatrixExpression):
@@ -108,9 +108,20 @@ class PartialGradient(MatrixExpression):
 
 class Jacobian(MatrixExpression):
     """`Jacobian(u, v)`: the matrix of partial u_i/partial v_j of the equation that defines u; rows i,
-    columns j.
+    columns j. Of a scalar u it is a row; by one element v_s, a tensor element, it is a column.
     """
 
 
-class SumOverExamples(MatrixExpression):
-    """`SumOverExamples(p, N, A)`: A, which is about example p, added up over the N examples."""
+class EntryGradient(MatrixExpression):
+    """`EntryGradient(f, V)`: the derivatives of one number f by every entry of V, in the shape of V.
+
+    f: a tensor element, which is differentiated totally, or an expression, which is differentiated as it is written.
+    """
+
+
+class FunctionOf(MatrixExpression):
+    """`FunctionOf(a, U)`: the function that defines the tensor a, applied to the column U in place of its input."""
+
+
+class SumOver(MatrixExpression):
+    """`SumOver(p, N, A)`: A, in which the letter p stands free, added up over its N values, such as the examples."""

@@ -6,7 +6,7 @@ is. What matrices cannot say is refused with `NoMatrixForm`, and the page then k
 line.
 
 An expression that carries the example index p free is about one example: `ArrayOf("a1", p)` is then the
-column of that example. Under a sum over p it becomes `SumOverExamples`. Written with `example=None` the
+column of that example. Under a sum over p it becomes `SumOver`. Written with `example=None` the
 examples' axis is an axis like any other, which gives the stacked form: (1/N) Delta^T A for (1/N) Sum_p
 delta_p a_p^T.
 """
@@ -39,11 +39,21 @@ from sympy.core.traversal import preorder_traversal
 from sympy.logic.boolalg import BooleanAtom
 
 from symbolic.errors import NoMatrixForm
-from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.expressions import (
+    Applied,
+    Differentiated,
+    Entry,
+    FunctionDerivative,
+    Inner,
+    PartialDerivative,
+    TotalDerivative,
+    Undefined,
+)
 from symbolic.matrices import (
     ArrayOf,
     Diagonal,
     Elementwise,
+    FunctionOf,
     FunctionSlope,
     Gradient,
     Hadamard,
@@ -56,7 +66,7 @@ from symbolic.matrices import (
     Product,
     Scalar,
     Scale,
-    SumOverExamples,
+    SumOver,
     Transpose,
 )
 from symbolic.tensors import Tensor, elements, indices_of, key_of
@@ -185,6 +195,10 @@ class _Writer:
             if len(axes) == 2 and set(expression.args) == set(axes):
                 return Identity(self._size(expression, axes, extents))
             raise NoMatrixForm(f"matrix notation has no {expression} with the axes {axes}")
+        if isinstance(expression, Applied) and len(axes) == 1:
+            return FunctionOf(self._array(expression.element, axes), self.write(expression.argument, axes, extents))
+        if isinstance(expression, Entry) and expression.indices == axes:
+            return expression.array
         if isinstance(expression, FunctionDerivative):
             return FunctionSlope(self.write(expression.of, axes, extents), self.write(expression.by, axes, extents))
         if isinstance(expression, (TotalDerivative, PartialDerivative)):
@@ -207,6 +221,10 @@ class _Writer:
             PartialDerivative,
             FunctionDerivative,
             Undefined,
+            Applied,
+            Differentiated,
+            Inner,
+            Entry,
         )
         return any(
             isinstance(node, kinds) or (isinstance(node, Symbol) and self._is_letter(node, extents))
@@ -352,7 +370,7 @@ class _Writer:
             if limit[0] == self.example:
                 others = tuple(other for other in limits if other != limit)
                 inner = Sum(body, *others) if others else body
-                return SumOverExamples(limit[0], limit[2] + 1, self.write(inner, axes, extents))
+                return SumOver(limit[0], limit[2] + 1, self.write(inner, axes, extents))
         if len(limits) > 1:
             return self._nested(expression, axes, extents)
         letter, _, last = limits[0]

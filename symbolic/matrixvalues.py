@@ -17,6 +17,8 @@ from symbolic.matrices import (
     ArrayOf,
     Diagonal,
     Elementwise,
+    EntryGradient,
+    FunctionOf,
     FunctionSlope,
     Gradient,
     Hadamard,
@@ -29,9 +31,10 @@ from symbolic.matrices import (
     Product,
     Scalar,
     Scale,
-    SumOverExamples,
+    SumOver,
     Transpose,
 )
+from symbolic.tensors import elements, indices_of, key_of
 
 Value = Any  # a number, or a list of rows
 Letters = dict[Symbol, int]
@@ -100,13 +103,59 @@ def _partial_gradient(point: Point, node: PartialGradient, letters: Letters) -> 
 
 
 def _jacobian(point: Point, node: Jacobian, letters: Letters) -> Value:
-    of, by = (_View(point, one, letters) for one in node.args)
-    if len(of.extents) != 1 or len(by.extents) != 1:
+    of = _View(point, node.args[0], letters)
+    if not isinstance(node.args[1], ArrayOf):
+        key, place = _place(node.args[1], letters)
+        return _rows(of.extents, lambda rest: point.partial(of.place(rest), of.key, place, key))
+    by = _View(point, node.args[1], letters)
+    if len(of.extents) > 1 or len(by.extents) != 1:
         raise DerivationError(f"{node} is a Jacobian of something that is no column")
     return _rows(
-        of.extents + by.extents,
-        lambda rest: point.partial(of.place(rest[:1]), of.key, by.place(rest[1:]), by.key),
+        of.extents + by.extents if of.extents else (1, *by.extents),
+        lambda rest: point.partial(of.place(rest[: len(of.extents)]), of.key, by.place(rest[1:]), by.key),
     )
+
+
+def _place(element: Basic, letters: Letters) -> tuple[str, Place]:
+    return key_of(element) or "", tuple(letters[n] if isinstance(n, Symbol) else int(n) for n in indices_of(element))
+
+
+def _entry_gradient(point: Point, node: EntryGradient, letters: Letters) -> Value:
+    of, by = node.args[0], _View(point, node.args[1], letters)
+    if key_of(of) is not None:
+        key, place = _place(of, letters)
+        totals = point.total(key, by.key)
+        return _rows(by.extents, lambda rest: totals[by.place(rest)].get(place, NUMBERS.zero))
+    run = point.compile(of)
+
+    def entry(rest: Place) -> Any:
+        kept, point.tangents = point.tangents, {by.key: {by.place(rest): NUMBERS.one}}
+        try:
+            tangent = run(letters)[1]
+        finally:
+            point.tangents = kept
+        return NUMBERS.zero if tangent is None else tangent
+
+    return _rows(by.extents, entry)
+
+
+def _function_of(point: Point, node: FunctionOf, letters: Letters) -> Value:
+    """The defining equation with the column in place of its one input, whose values are exchanged while it runs."""
+    array = node.args[0]
+    equation = point.program.definitions[array.key]
+    inputs = dict.fromkeys(key_of(element) or "" for element in elements(equation.rhs))
+    if len(inputs) != 1:
+        raise DerivationError(f"{node}: {array.key} is a function of {len(inputs)} tensors, not of one")
+    key = next(iter(inputs))
+    value, view = matrix_value(point, node.args[1], letters), _View(point, ArrayOf(key, *array.args[1:]), letters)
+    run = point.compile(equation.rhs)
+    kept, point.tables = point.tables, {**point.tables}
+    try:
+        point.tables[key] = {view.place((row,)): entry[0] for row, entry in enumerate(value)}
+        free = [letter for letter in equation.indices if letter != point.program.example]
+        return _rows(view.extents, lambda rest: run({**letters, **dict(zip(free, rest, strict=True))})[0])
+    finally:
+        point.tables = kept
 
 
 def _slope(point: Point, node: FunctionSlope, letters: Letters) -> Value:
@@ -127,8 +176,10 @@ def _axes(point: Point, node: Basic) -> tuple[bool, bool]:
     if isinstance(node, ArrayOf):
         rank = len(_View(point, node, dict.fromkeys(node.args[1:], 0)).extents)
         return rank > 0, rank > 1
-    if isinstance(node, (Gradient, PartialGradient)):
+    if isinstance(node, (Gradient, PartialGradient, EntryGradient, FunctionOf)):
         return _axes(point, node.args[1])
+    if isinstance(node, Jacobian):
+        return not isinstance(node.args[0], ArrayOf) or _axes(point, node.args[0])[0], isinstance(node.args[1], ArrayOf)
     if isinstance(node, Transpose):
         rows, columns = _axes(point, node.args[0])
         return columns, rows
@@ -136,7 +187,7 @@ def _axes(point: Point, node: Basic) -> tuple[bool, bool]:
         return _axes(point, node.args[0])[0], _axes(point, node.args[-1])[1]
     if isinstance(node, (Scalar, Ones)):
         return isinstance(node, Ones), False
-    if isinstance(node, (Identity, Diagonal, Jacobian)):
+    if isinstance(node, (Identity, Diagonal)):
         return True, True
     parts = [_axes(point, part) for part in node.args if isinstance(part, MatrixExpression)]
     return any(rows for rows, _ in parts), any(columns for _, columns in parts)
@@ -209,7 +260,7 @@ def _elementwise(point: Point, node: Elementwise, letters: Letters) -> Value:
     return _entrywise(_all(point, node.arguments, letters), run, node)
 
 
-def _sum_over_examples(point: Point, node: SumOverExamples, letters: Letters) -> Value:
+def _sum_over(point: Point, node: SumOver, letters: Letters) -> Value:
     letter, extent, body = node.args
     values = [matrix_value(point, body, {**letters, letter: at}) for at in range(point.extent(extent))]
     return _entrywise(values, lambda *numbers: NUMBERS.fsum(numbers), node)
@@ -232,7 +283,7 @@ _READERS: tuple[tuple[type[MatrixExpression], Callable[[Point, Any, Letters], Va
     (ArrayOf, _array), (Scalar, _scalar), (Ones, _ones), (Identity, _identity), (Transpose, _transpose),
     (Diagonal, _diagonal), (Product, _product), (Hadamard, _hadamard), (Plus, _plus), (Scale, _scale),
     (Elementwise, _elementwise), (FunctionSlope, _slope), (Gradient, _gradient), (PartialGradient, _partial_gradient),
-    (Jacobian, _jacobian), (SumOverExamples, _sum_over_examples),
+    (Jacobian, _jacobian), (SumOver, _sum_over), (EntryGradient, _entry_gradient), (FunctionOf, _function_of),
 )  # fmt: skip
 
 

@@ -32,11 +32,13 @@ from sympy.core.numbers import NumberSymbol
 from sympy.printing.printer import Printer
 
 from symbolic.conventions import Names, widths_of_layers
-from symbolic.expressions import PartialDerivative, TotalDerivative
+from symbolic.expressions import Differentiated, Inner, PartialDerivative, TotalDerivative
 from symbolic.matrices import (
     ArrayOf,
     Diagonal,
     Elementwise,
+    EntryGradient,
+    FunctionOf,
     Gradient,
     Hadamard,
     Identity,
@@ -47,7 +49,7 @@ from symbolic.matrices import (
     Product,
     Scalar,
     Scale,
-    SumOverExamples,
+    SumOver,
     Transpose,
 )
 from symbolic.matrixform import arrays  # fmt: skip
@@ -166,7 +168,7 @@ class OrderedPrinter(Printer):
             return FRACTION if below and not beside else MULTIPLY
         if isinstance(node, Pow):
             return FRACTION if is_reciprocal(node) else ATOM if node.exp == Rational(1, 2) else POWER
-        if isinstance(node, (Sum, SumOverExamples)):
+        if isinstance(node, (Sum, SumOver)):
             return ADD if self._negative(node) else OPEN
         if isinstance(node, Piecewise):
             return ATOM if indicator(node) is not None or maximum(node) is not None else OPEN
@@ -175,8 +177,12 @@ class OrderedPrinter(Printer):
         if isinstance(node, Hadamard):
             quotient = any(self._reciprocal(part) is not None for part in node.args)
             return FRACTION if quotient and not any(self._comes_first(part) for part in node.args) else ENTRYWISE
-        if isinstance(node, (TotalDerivative, PartialDerivative, Jacobian)):
+        if isinstance(node, (TotalDerivative, PartialDerivative, Jacobian, EntryGradient)):
             return FRACTION
+        if isinstance(node, Differentiated):
+            return OPEN
+        if isinstance(node, Inner):
+            return MULTIPLY
         if isinstance(node, (Gradient, PartialGradient)):
             return FRACTION
         if isinstance(node, (exp, Transpose)) or (isinstance(node, Function) and not isinstance(node, KroneckerDelta)):
@@ -200,8 +206,8 @@ class OrderedPrinter(Printer):
             return bool(node.args[0].could_extract_minus_sign())
         if isinstance(node, Scale):
             return isinstance(node.args[0], Scalar) and self._negative(node.args[0])
-        if isinstance(node, (Sum, SumOverExamples)):
-            return self._negative(node.args[2] if isinstance(node, SumOverExamples) else node.function)
+        if isinstance(node, (Sum, SumOver)):
+            return self._negative(node.args[2] if isinstance(node, SumOver) else node.function)
         if isinstance(node, Mul):
             return bool(node.args[0].is_negative)
         return isinstance(node, Number) and bool(node.is_negative)
@@ -211,7 +217,7 @@ class OrderedPrinter(Printer):
         scaled = isinstance(term, Scale) or (isinstance(term, Mul) and term.args[0].is_Rational)
         if added_number(term) is not None or (isinstance(term, Expr) and is_constant(term)):
             return 0, scaled
-        if term.has(Sum, Product, SumOverExamples) and not isinstance(term, Scale):
+        if term.has(Sum, Product, SumOver) and not isinstance(term, Scale):
             return 1, scaled
         return (3 if roles and roles <= {"parameter"} else 2), scaled
 
@@ -230,11 +236,13 @@ class OrderedPrinter(Printer):
             return self._factor_rank(self._slots[node])
         roles = self._roles(node)
         from_above = "adjoint" in roles or node.has(TotalDerivative, Gradient)
+        if isinstance(node, (Differentiated, EntryGradient)):
+            return 12
         if isinstance(node, (Scalar, KroneckerDelta)) or (isinstance(node, Expr) and is_constant(node)):
             return 0
         if "cost" in roles and isinstance(node, DERIVATIVES):
             return 2
-        if isinstance(node, (Sum, SumOverExamples, Product)):
+        if isinstance(node, (Sum, SumOver, Product)):
             return 11 if self.notation.sums_last else 1 if from_above else 10
         if isinstance(node, (Add, Plus)):
             return 2 if "target" in roles else 9
@@ -413,13 +421,15 @@ class OrderedPrinter(Printer):
             return columns, rows
         if isinstance(node, Product):
             return self._shape(node.args[0])[0], self._shape(node.args[-1])[1]
-        if isinstance(node, (Gradient, PartialGradient)):
+        if isinstance(node, (Gradient, PartialGradient, EntryGradient, FunctionOf)):
             return self._shape(node.args[1])
         if isinstance(node, Scalar):
             return False, False
         if isinstance(node, Ones):
             return True, False
-        if isinstance(node, (Identity, Diagonal, Jacobian)):
+        if isinstance(node, Jacobian):
+            return self._shape(node.args[0])[0], isinstance(node.args[1], ArrayOf)
+        if isinstance(node, (Identity, Diagonal)):
             return True, True
         return self._shape(node.args[-1])
 

@@ -9,8 +9,18 @@ from __future__ import annotations
 from sympy import Basic, Expr, Indexed, Integer, KroneckerDelta, Mul, Number, Piecewise, Pow, Rational, Sum
 from sympy.core.relational import Relational
 
-from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.expressions import (
+    Applied,
+    Differentiated,
+    Entry,
+    FunctionDerivative,
+    Inner,
+    PartialDerivative,
+    TotalDerivative,
+    Undefined,
+)
 from symbolic.matrices import (  # fmt: skip
+    EntryGradient,
     Gradient,
     Jacobian,
     Ones,
@@ -18,17 +28,20 @@ from symbolic.matrices import (  # fmt: skip
     Product,
     Scalar,
     Scale,
-    SumOverExamples,
+    SumOver,
     Transpose,
 )
 
 # A fraction whose denominator is at least this large and a product of 2s and 5s is written as a decimal
 # number.
 DECIMAL_FROM = 100
-DERIVATIVES = (TotalDerivative, PartialDerivative, Gradient, PartialGradient, Jacobian)
+DERIVATIVES = (TotalDerivative, PartialDerivative, Gradient, PartialGradient, Jacobian, EntryGradient)
 
 
-VARYING = (Indexed, Sum, KroneckerDelta, TotalDerivative, PartialDerivative, FunctionDerivative, Undefined)
+VARYING = (
+    Indexed, Sum, KroneckerDelta, TotalDerivative, PartialDerivative, FunctionDerivative, Undefined, Applied,
+    Differentiated, Inner, Entry,
+)  # fmt: skip
 
 
 def decimal(node: Number) -> str | None:
@@ -56,8 +69,8 @@ def is_reciprocal(node: Pow) -> bool:
 def negated(node: Basic) -> Basic:
     if isinstance(node, Sum):
         return Sum(negated(node.function), *node.limits)
-    if isinstance(node, SumOverExamples):
-        return SumOverExamples(*node.args[:2], negated(node.args[2]))
+    if isinstance(node, SumOver):
+        return SumOver(*node.args[:2], negated(node.args[2]))
     if isinstance(node, Scalar):
         return Scalar(-node.args[0])
     if isinstance(node, Scale):

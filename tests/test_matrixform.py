@@ -41,7 +41,7 @@ from symbolic.matrices import (
     Product,
     Scalar,
     Scale,
-    SumOverExamples,
+    SumOver,
     Transpose,
 )
 from symbolic.matrixform import matrix_form, stacked_form  # fmt: skip
@@ -148,7 +148,7 @@ def evaluate(node, values, sizes, at):
         assert len({part.shape for part in parts}) == 1, node
         function = lambdify(node.function.variables, node.function.expr.subs(sizes), "scipy")
         return np.vectorize(function, otypes=[float])(*parts)
-    if isinstance(node, SumOverExamples):
+    if isinstance(node, SumOver):
         letter, extent, body = node.args
         count = int(extent.subs(sizes))
         return sum(evaluate(body, values, sizes, {**at, letter: row}) for row in range(count))
@@ -216,7 +216,7 @@ def test_matrix_form_means_the_index_expression(case, sizes):
     compare(node, expression, axes, tuple(int(n.subs(sizes)) for n in extents), sizes, {p: 1})
 
 
-# name, expression, free indices; the sum over p becomes SumOverExamples in one form and a product in the
+# name, expression, free indices; the sum over p becomes SumOver in one form and a product in the
 # other
 OVER_EXAMPLES = [
     ("dW", Sum(d[p, j] * x[p, s], over(p, N)) / N, (j, s)),
@@ -233,7 +233,7 @@ def test_sums_over_examples_have_both_forms(case, sizes):
     shape = tuple(int(n.subs(sizes)) for n in axis_sizes(expression, axes))
     summed = matrix_form(expression, axes, TENSORS, p)
     stacked = stacked_form(expression, axes, TENSORS)
-    assert summed.has(SumOverExamples) and not stacked.has(SumOverExamples)
+    assert summed.has(SumOver) and not stacked.has(SumOver)
     for node in (summed, stacked):
         compare(node, expression, axes, shape, sizes, {})
 
