@@ -12,22 +12,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sympy import Add, Basic, Expr, Mul, Piecewise, Symbol
 
+from symbolic.chains import BOX_LINE, LINE, ChainWriter, Line, boxed, display, joined
 from symbolic.errors import NoMatrixForm, UsageError
 from symbolic.evaluation import DIGITS
 from symbolic.expressions import Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
 from symbolic.matrices import MatrixExpression
-from symbolic.matrixform import matrix_form, stacked_form
+from symbolic.matrixform import stacked_form
 from symbolic.notation import Notation, escape_text
 from symbolic.notations import notation_named
 from symbolic.rules import DEFINITION, RULES, Result, Rule, Step
-from symbolic.tensors import Equation, Fact, elements, key_of
+from symbolic.tensors import Fact, key_of
 from symbolic.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -36,12 +36,6 @@ if TYPE_CHECKING:
 
 FORMS = ("matrix", "component")
 DETAILS = ("result", "layer", "rule")
-# Width of a formula line in em, at 11 pt on 16.5 cm, less the indentation of a continued line.
-LINE = 38.0
-BOX_LINE = LINE - 4
-# A summary of more lines than this is not boxed, because a box cannot break across pages.
-BOXED = 24
-
 PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[utf8]{inputenc}
 \usepackage[margin=22mm]{geometry}
@@ -57,7 +51,6 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 
 # A word of a law that is a formula.
 FORMULA = re.compile(r"partial|[A-Za-z]|[*=<>+-]|[A-Za-z0-9^]*[_/\[\]='()][A-Za-z0-9_/\[\]='()^-]*")
-DISPLAY = r"\begin{align*}"
 # The letter with which a named function is defined.
 VARIABLE = Symbol("t")
 
@@ -91,17 +84,6 @@ def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
     return Vocabulary.of(derivation.program, derivation.tensors).printer(notation)
 
 
-@dataclass
-class _Line:
-    """One line of an aligned display: left side, which may be empty, right side in pieces, the rules'
-    names.
-    """
-
-    left: str
-    right: list[str]
-    label: str = ""
-
-
 class _Page:
     """Writes one document. Results are written one after the other: the cost is linear in their number."""
 
@@ -115,9 +97,8 @@ class _Page:
         self.form = form
         self.detail = detail
         self.report = report
+        self.writer = ChainWriter(self.printer, form)
         self.used: dict[str, Rule] = {}
-        # Heads and final lines are asked for again by the summary.
-        self.written: dict[tuple[Basic, Sequence[Symbol]], Basic | None] = {}
 
     def document(self) -> str:
         sizes = {str(size): size for t in self.tensors.values() for n in t.shape for size in n.free_symbols}
@@ -157,11 +138,11 @@ class _Page:
         yield self._shapes()
         yield self._count()
         yield "Forward" + (", for one example:" if program.example is not None else ":")
-        yield _display([self._forward(equation) for equation in program.equations])
+        yield display([self.writer.forward(equation) for equation in program.equations])
         functions = self._functions()
         if functions:
             yield "where"
-            yield _display(functions)
+            yield display(functions)
         undefined = sorted({node for e in program.equations for node in e.rhs.atoms(Undefined)}, key=str)
         names = sorted({self.printer.notation.function(node.name) for node in undefined})
         if names:
@@ -189,7 +170,7 @@ class _Page:
             pairs = zip(tensor.shape, tensor.indices, strict=True)
             extents: Sequence[Expr] = [extent for extent, letter in pairs if letter != self.program.example]
             if tensor.role == "parameter":
-                _, extents = self._axes(tensor.indices, tensor.shape)
+                _, extents = self.writer.axes(tensor.indices, tensor.shape)
             shape = self._shape(extents)
             numbers = self._shape([self.program.value_of(extent) for extent in extents])
             known = f"${numbers}$" if numbers != shape else ""
@@ -211,42 +192,20 @@ class _Page:
             text = total if width(total) <= LINE else ""
         return f"Number of parameters: ${text}$." if parameters and text else ""
 
-    def _forward(self, equation: Equation) -> _Line:
-        """The defining equation; a function that has a name is written by its name."""
-        argument = self._argument(equation)
-        sides = self._matrices(equation.lhs, argument or equation.rhs, equation.indices, equation.tensor.shape)
-        if argument is not None and equation.function is not None:
-            if sides is None and not self._elementwise(equation):
-                return self._line(equation.lhs, equation.rhs)
-            left, right = sides or (equation.lhs, argument)
-            return _Line(self.printer.doprint(left), [self.printer.applied(equation.function, right)])
-        return self._line(*(sides or (equation.lhs, equation.rhs)))
-
-    def _argument(self, equation: Equation) -> Expr | None:
-        """The element that a named function is applied to: the only tensor on the right side."""
-        found = {key_of(element): element for element in elements(equation.rhs)}
-        if equation.function is None or len(found) != 1 or key_of(equation.rhs) or isinstance(equation.rhs, Undefined):
-            return None
-        tensor = self.tensors[next(iter(found)) or ""]
-        return tensor[equation.indices] if len(tensor.shape) == len(equation.indices) else None
-
-    def _elementwise(self, equation: Equation) -> bool:
-        return all(element == self._argument(equation) for element in elements(equation.rhs))
-
-    def _functions(self) -> list[_Line]:
+    def _functions(self) -> list[Line]:
         """What each named function is, once."""
-        lines: dict[str, _Line] = {}
+        lines: dict[str, Line] = {}
         for equation in self.program.equations:
-            argument = self._argument(equation)
+            argument = self.writer.argument(equation)
             if argument is None or equation.function is None or equation.function.latex in lines:
                 continue
-            if self._elementwise(equation):
+            if self.writer.elementwise(equation):
                 body = equation.rhs.xreplace({argument: VARIABLE})
                 left = self.printer.applied(equation.function, VARIABLE)
             else:
                 body = equation.rhs
                 left = self.printer.component(equation.function, self.tensors[key_of(argument) or ""], equation.lhs)
-            lines[equation.function.latex] = _Line(left, self.printer.lines(body, LINE - width(left)))
+            lines[equation.function.latex] = Line(left, self.printer.lines(body, LINE - width(left)))
         return [line for line in lines.values() if [line.left] != line.right]
 
     def _aim(self) -> str:
@@ -293,7 +252,7 @@ class _Page:
         """The chain of a result, then, at the finest detail, its substeps under the letters that the
         chain refers to.
         """
-        smaller: dict[int, list[_Line]] = {}
+        smaller: dict[int, list[Line]] = {}
         if self.detail == "rule":
             for step in result.steps:
                 with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
@@ -304,10 +263,10 @@ class _Page:
         yield self._lead(result)
         with self.printer.marking(result.steps[0].before):
             chain = self._chain(result, marks)
-        yield _display(chain)
+        yield display(chain)
         for key, lines in smaller.items():
             yield rf"{{\small In smaller steps, {marks[key]}:}}"
-            yield _display(lines)
+            yield display(lines)
 
     def _lead(self, result: Result) -> str:
         source = f"${self.printer.bare(self.tensors[result.tensor.of or ''])}$"
@@ -316,49 +275,23 @@ class _Page:
         one = self.program.example in result.indices and not result.named
         return f"By {source}, {'one example' if one else 'all examples'}:"
 
-    def _chain(self, result: Result, marks: dict[int, str]) -> list[_Line]:
+    def _chain(self, result: Result, marks: dict[int, str]) -> list[Line]:
         first = result.steps[0].before
-        name = result.tensor[result.indices]
-        shape = result.tensor.shape
-        heads = [name, first] if self._introduces_name(result) else [first]
-        in_matrices = all(self._matrix(head, result.indices, shape) is not None for head in heads)
-        items = [(first, "")]
+        heads = [result.tensor[result.indices], first] if self._introduces_name(result) else [first]
+        items: list[tuple[Basic, str]] = [(first, "")]
         if len(heads) == 2:
             self.used[DEFINITION.name] = DEFINITION
             items = [(first, DEFINITION.name)]
         for step in result.steps:
             items.append((step.after, f"{self._label(step)} {marks.get(id(step), '')}".strip()))
-        lines: list[_Line] = []
-        previous: tuple[bool, str] | None = None
-        for number, (expression, label) in enumerate(items):
-            matrix = self._matrix(expression, result.indices, shape) if in_matrices else None
-            as_matrix = matrix is not None
-            shown: Basic = matrix if matrix is not None else expression
-            left = ""
-            if previous is None or previous[0] != as_matrix:
-                head = self._matrix(heads[0], result.indices, shape) if as_matrix else heads[0]
-                left = self.printer.doprint(head if head is not None else heads[0])
-            text = self.printer.doprint(shown)
-            if number == 0 and len(heads) == 1:
-                previous = None
-                continue
-            if previous == (as_matrix, text) and lines:
-                lines[-1].label = _joined(lines[-1].label, label)
-                continue
-            if left == text:
-                continue
-            lines.append(_Line(left, self.printer.lines(shown, LINE - width(left or lines[0].left)), label))
-            previous = (as_matrix, text)
-        if not lines:
-            lines.append(self._line(heads[0], result.steps[-1].after))
-        return lines
+        return self.writer.chain(heads, items, result.indices, result.tensor.shape)
 
     def _introduces_name(self, result: Result) -> bool:
         return result.named and result.tensor.role != "gradient"
 
-    def _substeps(self, steps: Sequence[Step]) -> list[_Line]:
+    def _substeps(self, steps: Sequence[Step]) -> list[Line]:
         """Substeps in components, one chain for each part that they rewrite."""
-        lines: list[_Line] = []
+        lines: list[Line] = []
         last: Basic | None = None
         indent = ""
         for step in steps:
@@ -368,9 +301,9 @@ class _Page:
             text = self.printer.doprint(step.after)
             last = step.after
             if (lines and not left and "".join(lines[-1].right) == text) or text == left:
-                lines[-1:] = [_Line(lines[-1].left, lines[-1].right, _joined(lines[-1].label, label))] if lines else []
+                lines[-1:] = [Line(lines[-1].left, lines[-1].right, joined(lines[-1].label, label))] if lines else []
                 continue
-            lines.append(_Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
+            lines.append(Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
         return lines
 
     def _label(self, step: Step) -> str:
@@ -379,63 +312,25 @@ class _Page:
             self.used[inner.rule.name] = inner.rule
         return escape_text(step.because.statement if isinstance(step.because, Fact) else step.rule.name)
 
-    def _matrix(self, expression: Basic, indices: Sequence[Symbol], shape: Sequence[Expr]) -> Basic | None:
-        """The matrix form, or None where matrices cannot say it or components are wanted.
-
-        A matrix whose rows belong to inputs is written turned, where the notation has weights so.
-        """
-        if self.form != "matrix":
-            return None
-        if isinstance(expression, MatrixExpression):
-            return expression
-        key = (expression, indices)
-        if key not in self.written:
-            try:
-                indices, shape = self._axes(indices, shape)
-                form = matrix_form(expression, indices, self.tensors, self.program.example, shape)
-            except NoMatrixForm:
-                form = None
-            self.written[key] = form
-        return self.written[key]
-
-    def _axes(self, indices: Sequence[Symbol], shape: Sequence[Expr]) -> tuple[Sequence[Symbol], Sequence[Expr]]:
-        """The axes of a matrix in the order in which the notation has them."""
-        units = [n for n, letter in enumerate(indices) if letter != self.program.example]
-        if self.printer.notation.weight_rows == "outputs" or len(units) != 2:
-            return indices, shape
-        order = list(range(len(indices)))
-        order[units[0]], order[units[1]] = units[1], units[0]
-        return [indices[n] for n in order], [shape[n] for n in order]
-
-    def _matrices(
-        self, left: Expr, right: Expr, indices: Sequence[Symbol], shape: Sequence[Expr]
-    ) -> tuple[Basic, Basic] | None:
-        sides = [self._matrix(side, indices, shape) for side in (left, right)]
-        return None if sides[0] is None or sides[1] is None else (sides[0], sides[1])
-
-    def _line(self, left: Basic, right: Basic, limit: float = LINE) -> _Line:
-        text = self.printer.doprint(left)
-        return _Line(text, self.printer.lines(right, limit - width(text)))
-
     # ------------------------------------------------------------------ summary and rules
 
     def _summary(self) -> Iterator[str]:
         named = [result for result in self.derivation.results if result.named]
         yield r"\section*{Summary}"
-        yield _boxed([self._final(result) for result in named])
+        yield boxed([self._final(result) for result in named])
         stacked = [line for result in named if (line := self._stacked(result)) is not None]
         if self.program.example is not None and stacked:
             yield "For all examples at once; capital letters are matrices whose rows are the examples:"
-            yield _boxed(stacked)
+            yield boxed(stacked)
 
-    def _final(self, result: Result) -> _Line:
+    def _final(self, result: Result) -> Line:
         head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
         after = result.steps[-1].after
         with self.printer.marking(head):
-            sides = self._matrices(head, after, result.indices, result.tensor.shape) or (head, after)
-            return self._line(sides[0], sides[1], limit=BOX_LINE)
+            sides = self.writer.matrices(head, after, result.indices, result.tensor.shape) or (head, after)
+            return self.writer.line(sides[0], sides[1], limit=BOX_LINE)
 
-    def _stacked(self, result: Result) -> _Line | None:
+    def _stacked(self, result: Result) -> Line | None:
         head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
         after = result.steps[-1].after
         if isinstance(after, MatrixExpression):
@@ -443,11 +338,11 @@ class _Page:
         try:
             example = self.program.example in result.indices
             whole = (result.indices, result.tensor.shape)
-            indices, shape = whole if example else self._axes(*whole)
+            indices, shape = whole if example else self.writer.axes(*whole)
             sides = [stacked_form(e, indices, self.tensors, shape) for e in (head, after)]
         except NoMatrixForm:
             return None
-        return self._line(sides[0], sides[1], limit=BOX_LINE)
+        return self.writer.line(sides[0], sides[1], limit=BOX_LINE)
 
     def _rules(self) -> Iterator[str]:
         order = {rule.name: n for n, rule in enumerate(RULES)}
@@ -492,30 +387,3 @@ def _expressions(steps: Sequence[Step]) -> Iterator[Basic]:
         yield step.before
         yield step.after
         yield from _expressions(step.substeps)
-
-
-def _joined(label: str, other: str) -> str:
-    """Both labels, the same one only once."""
-    return label if not other or other in label.split(", ") else f"{label}, {other}" if label else other
-
-
-def _rows(lines: Sequence[_Line], tags: bool) -> str:
-    rows = []
-    for line in lines:
-        first, *rest = line.right
-        pieces = [f"{line.left} &= {first}", *(rf"&\qquad {piece}" for piece in rest)]
-        if tags and line.label:
-            pieces[-1] += rf" \by{{{line.label}}}"
-        rows += pieces
-    return " \\\\\n".join(row.strip() for row in rows)
-
-
-def _display(lines: Sequence[_Line]) -> str:
-    return "\n".join([DISPLAY, _rows(lines, tags=True), r"\end{align*}"])
-
-
-def _boxed(lines: Sequence[_Line]) -> str:
-    if sum(len(line.right) for line in lines) > BOXED:
-        return _display([_Line(line.left, line.right) for line in lines])
-    inner = "\n".join([r"\begin{aligned}", _rows(lines, tags=False), r"\end{aligned}"])
-    return "\n".join([r"\[", r"\setlength{\fboxsep}{1.2ex}\boxed{", inner, "}", r"\]"])

@@ -391,7 +391,7 @@ class LatexPrinter(OrderedPrinter):
         below = run([self._position(letter) for letter in node.indices])
         return f"{brackets(self._text(node.array))}_{braced(below)}"
 
-    def _print_Application(self, node: Applied) -> str:
+    def _print_Applied(self, node: Applied) -> str:
         name = self.notation.function(self.functions[key_of(node.element) or ""])
         letters = [letter for letter in indices_of(node.element) if letter != self.example]
         if key_of(node.argument) is not None and indices_of(node.argument) == indices_of(node.element):
