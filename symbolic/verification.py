@@ -8,20 +8,20 @@ checked too: it starts from the derivative that it claims to derive, and each st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Sum, Symbol
 
 from symbolic.errors import DerivationError, NoMatrixForm, UsageError
-from symbolic.evaluation import DIGITS, NUMBERS, Point, Table, places
-from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
+from symbolic.evaluation import DIGITS, NUMBERS, Place, Point, Table, places
+from symbolic.expressions import FunctionDerivative, Inner, PartialDerivative, TotalDerivative
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import matrix_form
 from symbolic.matrixvalues import entries, matrix_value
-from symbolic.programs import per_example_loss
+from symbolic.programs import Program, per_example_loss
 from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
 from symbolic.sampling import point_on_kinks, random_point, stand_in_sizes
 from symbolic.tensors import Tensor, elements, free_letters, indices_of, key_of
@@ -139,6 +139,55 @@ class _Draw:
         return self._made()
 
 
+@dataclass(frozen=True)
+class Frame:
+    """What a chain of steps is about: its name in the report, its free letters with their sizes, the tensors in it."""
+
+    quantity: str
+    indices: tuple[Symbol, ...]
+    shape: tuple[Expr, ...]
+    tensors: Mapping[str, Tensor]
+
+
+def drawn_points(
+    program: Program, points: int, seed: int, meaning: Mapping[str, tuple[str, str]], derived: Mapping[str, Tensor]
+) -> list[_Draw]:
+    """Random points with sizes of their own, and one on the kinks where there are any.
+
+    meaning: what every derived tensor stands for: key -> (tensor differentiated, tensor by which).
+    derived: those tensors, by key.
+    """
+
+    def point(sizes: dict[Symbol, int], leaves: dict[str, Table], number: int) -> Point:
+        return Point(program, sizes, leaves, meaning, derived, number, matrix_value)
+
+    draws = [
+        _Draw(partial(random_point, program, stand_in_sizes(program, turn), seed * 1000 + turn, point))
+        for turn in range(points)
+    ]
+    on_kink = partial(point_on_kinks, program, stand_in_sizes(program), point)
+    return [*draws, _Draw(on_kink)] if on_kink() is not None else draws
+
+
+def check_steps(frame: Frame, steps: Sequence[Step], draws: Sequence[_Draw], carried: Symbol | None) -> Iterator[Row]:
+    """Every step of one chain, its substeps first, and that each begins where the last one ended.
+
+    carried: the example index, if matrix forms are about one example.
+    """
+    before: Basic | None = None
+    for number, step in enumerate(steps, 1):
+        if before is not None and step.before != before:
+            yield _wrong(frame.quantity, "does not begin where the last step ended", str(number), step.rule.name)
+        yield from _step_rows(frame, step, str(number), draws, carried)
+        before = step.after
+
+
+def _step_rows(frame: Frame, step: Step, number: str, draws: Sequence[_Draw], carried: Symbol | None) -> Iterator[Row]:
+    for part, substep in enumerate(step.substeps, 1):
+        yield from _step_rows(frame, substep, f"{number}.{part}", draws, carried)
+    yield _row(frame, step, number, draws, carried)
+
+
 class _Check:
     """One verification under way.
 
@@ -159,18 +208,10 @@ class _Check:
         }
         self.derived = {result.tensor.key: result.tensor for result in derivation.results}
         self.known = set(self.program.tensors)
-        self.draws = [
-            _Draw(
-                partial(random_point, self.program, stand_in_sizes(self.program, turn), seed * 1000 + turn, self.point)
-            )
-            for turn in range(points)
-        ]
-        on_kink = partial(point_on_kinks, self.program, stand_in_sizes(self.program), self.point)
-        if on_kink() is not None:
-            self.draws.append(_Draw(on_kink))
+        self.draws = drawn_points(self.program, points, seed, self.meaning, self.derived)
 
-    def point(self, sizes: dict[Symbol, int], leaves: dict[str, Table], seed: int) -> Point:
-        return Point(self.program, sizes, leaves, self.meaning, self.derived, seed)
+    def frame(self, result: Result) -> Frame:
+        return Frame(result.tensor.key, result.indices, result.tensor.shape, self.derivation.tensors)
 
     def missing(self) -> Iterator[Row]:
         """A gradient that was asked for and is not there."""
@@ -199,7 +240,7 @@ class _Check:
                 yield _wrong(name, "an index stands for nothing", str(number), step.rule.name)
             if step.before != before:
                 yield _wrong(name, "does not begin where the last step ended", str(number), step.rule.name)
-            yield from self.step(result, step, str(number))
+            yield from _step_rows(self.frame(result), step, str(number), self.draws, None)
             before = step.after
             if isinstance(step.after, Expr):
                 yield from self.matrices(result, step.after, number)
@@ -219,83 +260,65 @@ class _Check:
         if unknown:
             yield f"it uses what is not derived before it: {', '.join(sorted(map(str, unknown)))}"
 
-    def step(self, result: Result, step: Step, number: str) -> Iterator[Row]:
-        for part, substep in enumerate(step.substeps, 1):
-            yield from self.step(result, substep, f"{number}.{part}")
-        yield _row(self.derivation, result, step, number, self.draws)
-
     def matrices(self, result: Result, after: Expr, number: int) -> Iterator[Row]:
-        """The line in matrix notation, about one example (m) and for all examples at once (s), where there is one."""
-        example, tensors = self.program.example, self.derivation.tensors
-        for mark, carried in (("m", example), ("s", None)) if example is not None else (("m", None),):
+        """The line in matrix notation, about one example (m) and for all examples at once (s), where there is one.
+
+        A matrix of parameters is written turned too (t), as notations have it whose weights are rows of inputs.
+        """
+        example, frame = self.program.example, self.frame(result)
+        turned = replace(frame, indices=frame.indices[::-1], shape=frame.shape[::-1])
+        forms = [("m", example, frame), ("s", None, frame)] if example is not None else [("m", None, frame)]
+        if len(frame.indices) == 2 and example not in frame.indices:
+            forms += [(f"{mark}t", carried, turned) for mark, carried, _ in forms]
+        for mark, carried, about in forms:
             try:
-                form = matrix_form(after, result.indices, tensors, carried, result.tensor.shape)
+                form = matrix_form(after, about.indices, frame.tensors, carried, about.shape)
             except NoMatrixForm:
                 continue
-            written = Step(WRITE_AS_MATRICES, after, form)
-            yield _row(self.derivation, result, written, f"{number}{mark}", self.draws, carried)
+            yield _row(about, Step(WRITE_AS_MATRICES, after, form), f"{number}{mark}", self.draws, carried)
 
 
 def _wrong(quantity: str, problem: str, number: str = "0", rule: str = DEFINITION.name) -> Row:
     return Row(quantity, number, rule, 0, float("inf"), problem)
 
 
-def _row(
-    derivation: Derivation, result: Result, step: Step, number: str, points: list[_Draw], carried: Symbol | None = None
-) -> Row:
+def _row(frame: Frame, step: Step, number: str, draws: Sequence[_Draw], carried: Symbol | None = None) -> Row:
     worst = 0.0
     try:
-        ranges = free_ranges(step, result, derivation)
-        for draw in points:
-            error = _error(draw, step, result, ranges, carried)
+        ranges = free_ranges(step, frame)
+        for draw in draws:
+            error = _error(draw, step, frame, ranges, carried)
             worst = worst if error <= worst else error
     except (DerivationError, ArithmeticError, KeyError, IndexError, ValueError, TypeError) as error:
         kind = "an index runs outside of its axis" if isinstance(error, (KeyError, IndexError)) else str(error)
-        return _wrong(result.tensor.key, kind, number, step.rule.name)
+        return _wrong(frame.quantity, kind, number, step.rule.name)
     problem = "" if worst <= TOLERANCE else "the two sides differ"  # NaN is no number that is small enough
-    return Row(result.tensor.key, number, step.rule.name, len(points), worst, problem)
+    return Row(frame.quantity, number, step.rule.name, len(draws), worst, problem)
 
 
-def _error(draw: _Draw, step: Step, result: Result, ranges: Ranges, carried: Symbol | None) -> float:
+def _error(draw: _Draw, step: Step, frame: Frame, ranges: Ranges, carried: Symbol | None) -> float:
     """The largest difference of the two sides at a point, relative to their largest entry.
 
     Where both sides are 0 in truth, what is left of them is rounding: with twice the digits it shrinks to nothing. A
     difference that does not shrink is one.
     """
-    gap, scale = _gap(draw.point, step, result, ranges, carried)
+    gap, scale = _gap(draw.point, step, frame, ranges, carried)
     if gap <= TOLERANCE * scale:
         return float(gap / scale) if scale else 0.0
     with NUMBERS.workdps(2 * DIGITS):
-        finer_gap, finer_scale = _gap(draw.finer, step, result, ranges, carried)
+        finer_gap, finer_scale = _gap(draw.finer, step, frame, ranges, carried)
         if finer_scale <= TOLERANCE * scale:
             return 0.0
         return float(finer_gap / finer_scale)
 
 
-def _gap(point: Point, step: Step, result: Result, ranges: Ranges, carried: Symbol | None) -> tuple[Any, Any]:
+def _gap(point: Point, step: Step, frame: Frame, ranges: Ranges, carried: Symbol | None) -> tuple[Any, Any]:
     """The largest difference of the two sides over all free letters, and their largest entry.
 
-    carried: the example index, if a matrix form on the right is about one example.
+    carried: the example index, if a matrix form is about one example.
     """
-    letters = list(ranges)
-    left = point.compile(step.before)
-    sides: list[tuple[Any, Any]] = []
-    if isinstance(step.after, MatrixExpression):
-        axes = [letter for letter in result.indices if letter != carried]
-        example = [letter for letter in letters if letter == carried]
-        shape = tuple(point.extent(ranges[letter]) for letter in axes)
-        for chosen in places(tuple(point.extent(ranges[letter]) for letter in example)):
-            fixed = dict(zip(example, chosen, strict=True))
-            table = entries(matrix_value(point, step.after, dict(fixed)), len(axes))
-            if set(table) != set(places(shape)):
-                raise DerivationError("the matrix form has another shape")
-            for place in places(shape):
-                sides.append((left({**fixed, **dict(zip(axes, place, strict=True))})[0], table[place]))
-    else:
-        right = point.compile(step.after)
-        for place in places(tuple(point.extent(ranges[letter]) for letter in letters)):
-            values = dict(zip(letters, place, strict=True))
-            sides.append((left(values)[0], right(values)[0]))
+    left, right = (_values(point, side, frame, ranges, carried) for side in (step.before, step.after))
+    sides = [(left(place), right(place)) for place in places(tuple(point.extent(n) for n in ranges.values()))]
     if not all(NUMBERS.isfinite(value) for pair in sides for value in pair):
         raise DerivationError("a side has no finite value")
     scale = max((abs(value) for pair in sides for value in pair), default=NUMBERS.zero)
@@ -303,19 +326,40 @@ def _gap(point: Point, step: Step, result: Result, ranges: Ranges, carried: Symb
     return gap, scale
 
 
-def free_ranges(step: Step, result: Result, derivation: Derivation) -> Ranges:
+def _values(point: Point, side: Basic, frame: Frame, ranges: Ranges, carried: Symbol | None) -> Callable[[Place], Any]:
+    """The value of one side at a place: values for the letters of `ranges`, in their order."""
+    letters = list(ranges)
+    if not isinstance(side, MatrixExpression):
+        run = point.compile(side)
+        return lambda place: run(dict(zip(letters, place, strict=True)))[0]
+    axes = [letter for letter in frame.indices if letter != carried]
+    shape = tuple(point.extent(ranges[letter]) for letter in axes)
+    tables: dict[Place, Table] = {}
+
+    def value(place: Place) -> Any:
+        at = dict(zip(letters, place, strict=True))
+        fixed = {letter: number for letter, number in at.items() if letter not in axes}
+        chosen = tuple(fixed.values())
+        if chosen not in tables:
+            tables[chosen] = entries(matrix_value(point, side, dict(fixed)), len(axes))
+            if set(tables[chosen]) != set(places(shape)):
+                raise DerivationError("the matrix form has another shape")
+        return tables[chosen][tuple(at[letter] for letter in axes)]
+
+    return value
+
+
+def free_ranges(step: Step, frame: Frame) -> Ranges:
     """The sizes that the free letters of a step run over, read off the axes they stand at.
 
     Raises:
         DerivationError: if a letter stands at axes of different sizes, which a dropped transpose does.
     """
-    tensors = derivation.tensors
     ranges: dict[Symbol, Expr] = {}
     deltas: list[tuple[tuple[Basic, Expr | None], ...]] = []
-    own = result.tensor.shape
-    for letter, extent in zip(result.indices, own, strict=True):
+    for letter, extent in zip(frame.indices, frame.shape, strict=True):
         ranges[letter] = extent
-    sides = [step.before] if isinstance(step.after, MatrixExpression) else [step.before, step.after]
+    sides = [side for side in (step.before, step.after) if not isinstance(side, MatrixExpression)]
     stack: list[tuple[Basic, dict[Symbol, Expr]]] = [(side, {}) for side in sides]
     while stack:
         node, bound = stack.pop()
@@ -324,10 +368,13 @@ def free_ranges(step: Step, result: Result, derivation: Derivation) -> Ranges:
             inner.update((letter, high + 1) for letter, _, high in node.limits)
             stack.append((node.function, inner))
             continue
+        if isinstance(node, Inner):
+            stack.extend((part, {**bound, node.args[2]: node.args[3]}) for part in node.args[:2])
+            continue
         if isinstance(node, KroneckerDelta):
             deltas.append(tuple((one, bound.get(one)) for one in node.args))
         if isinstance(node, Indexed):
-            tensor = tensors[key_of(node) or ""]
+            tensor = frame.tensors[key_of(node) or ""]
             for letter, extent in zip(indices_of(node), tensor.shape, strict=True):
                 known = bound.get(letter, ranges.get(letter))
                 if known is None and isinstance(letter, Symbol):
