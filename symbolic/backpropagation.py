@@ -84,7 +84,7 @@ def derive(source: Program | HasProgram, wrt: Iterable[str] | None = None) -> De
 
 
 @dataclass
-class _Term:
+class Term:
     """One summand of the law of total derivatives: through `equation`, at `place`, summed over `bound`."""
 
     equation: Equation
@@ -180,7 +180,7 @@ class _Sweep:
 
     # The law of total derivatives
 
-    def _terms(self, tensor: Tensor) -> list[_Term]:
+    def _terms(self, tensor: Tensor) -> list[Term]:
         terms = []
         for equation in self.consumers[tensor.key]:
             if equation.tensor.key not in self.needed:
@@ -197,7 +197,7 @@ class _Sweep:
                 taken.add(new)
                 place.append(new)
                 bound.append((new, extent))
-            terms.append(_Term(equation, tuple(place), tuple(bound), _elementwise(equation, tensor)))
+            terms.append(Term(equation, tuple(place), tuple(bound), is_elementwise(equation, tensor)))
         return terms
 
     def _adjoint_result(self, tensor: Tensor) -> Result:
@@ -215,7 +215,7 @@ class _Sweep:
             self.results[key] = replace(self.results[key], named=False)
         return Result(self._adjoint(tensor), tensor.indices, inlined)
 
-    def _steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> tuple[Step, ...]:
+    def _steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> tuple[Step, ...]:
         """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
         ranges = shape_ranges(tensor.indices, tensor.shape)
         given = Tuple(
@@ -240,7 +240,7 @@ class _Sweep:
         whole = Tuple(given, *(part for fact in facts for part in (fact.before, fact.after)))
         return self.repetition.steps(whole, traits, [*cited, *facts], compute)
 
-    def _derived_steps(self, tensor: Tensor, terms: list[_Term], inline: set[str]) -> list[Step]:
+    def _derived_steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> list[Step]:
         element = tensor.element
         top = self.top.element
         ranges = shape_ranges(tensor.indices, tensor.shape)
@@ -258,7 +258,7 @@ class _Sweep:
                 term.summed(factor * PartialDerivative(term.equation.tensor[term.place], element))
                 for term, factor in zip(terms, outer, strict=True)
             )))  # fmt: skip
-        local = [self._local(term, tensor) for term in terms]
+        local = [local_steps(term, tensor) for term in terms]
         if any(term.elementwise for term in terms):
             terms, outer, inner = self._collapsed(terms, tensor)
             go(FUNCTION, Add(*(term.summed(f * d) for term, f, d in zip(terms, outer, inner, strict=True))))
@@ -282,12 +282,12 @@ class _Sweep:
             go(step.rule, step.after, step.substeps, step.because)
         return chain
 
-    def _outer(self, term: _Term) -> Expr:
+    def _outer(self, term: Term) -> Expr:
         if term.equation.tensor.key == self.top.key:
             return Integer(1)
         return TotalDerivative(self.top.element, term.equation.tensor[term.place])
 
-    def _collapsed(self, terms: list[_Term], tensor: Tensor) -> tuple[list[_Term], list[Expr], list[Expr]]:
+    def _collapsed(self, terms: list[Term], tensor: Tensor) -> tuple[list[Term], list[Expr], list[Expr]]:
         """Each elementwise term without its sum: dL/da_j f'(z_j), because partial a_i/partial z_j = [i = j] f'(z_j)."""
         after, outer, inner = [], [], []
         for term in terms:
@@ -301,7 +301,7 @@ class _Sweep:
             outer.append(self._outer(term))
         return after, outer, inner
 
-    def _value(self, term: _Term, ranges: dict[Expr, Expr], inline: set[str]) -> Expr:
+    def _value(self, term: Term, ranges: dict[Expr, Expr], inline: set[str]) -> Expr:
         """dL/du at the term's place: its name, or its form."""
         key = term.equation.tensor.key
         if key == self.top.key:
@@ -312,35 +312,6 @@ class _Sweep:
         avoid = set(ranges) | {letter for letter, _ in term.bound}
         form = rename_bound(result.steps[-1].after, avoid)
         return substitute_indices(form, dict(zip(result.indices, term.place, strict=True)))
-
-    # One equation's own derivative
-
-    def _local(self, term: _Term, tensor: Tensor) -> list[Step]:
-        """Steps from partial u_i/partial v_k to its simplest form."""
-        equation = term.equation
-        element = tensor.element
-        if term.elementwise:
-            rhs = substitute_indices(equation.rhs, dict(zip(equation.indices, tensor.indices, strict=True)))
-            start: Expr = FunctionDerivative(equation.tensor[tensor.indices], element)
-            ranges = shape_ranges(tensor.indices, tensor.shape)
-        else:
-            rhs = rename_bound(equation.rhs, {*tensor.indices, *(letter for letter, _ in term.bound)})
-            rhs = substitute_indices(rhs, dict(zip(equation.indices, term.place, strict=True)))
-            start = PartialDerivative(equation.tensor[term.place], element)
-            ranges = {**shape_ranges(tensor.indices, tensor.shape), **dict(term.bound)}
-        raw = derivative(rhs, element)
-        steps = [Step(DIFFERENTIATE, start, raw, because=equation)]
-        contracted = contract(raw, ranges)
-        if contracted != raw:
-            steps.append(Step(CONTRACT, raw, contracted))
-        placed = Equation(equation.tensor, tensor.indices if term.elementwise else term.place, rhs)
-        reused = reuse_output(contracted, placed)
-        if reused is not None:
-            steps.append(Step(REUSE_OUTPUT, contracted, reused, because=equation))
-        simpler = best(steps[-1].after)
-        if rank(simpler) < rank(steps[-1].after):
-            steps.append(Step(TIDY, steps[-1].after, simpler))
-        return steps
 
     # From the loss of one example to the objective
 
@@ -422,12 +393,40 @@ class _Sweep:
         return steps
 
 
+def local_steps(term: Term, tensor: Tensor) -> list[Step]:
+    """Steps from partial u_i/partial v_k, or f'(v_k) where the term is elementwise, to its simplest form."""
+    equation = term.equation
+    element = tensor.element
+    if term.elementwise:
+        rhs = substitute_indices(equation.rhs, dict(zip(equation.indices, tensor.indices, strict=True)))
+        start: Expr = FunctionDerivative(equation.tensor[tensor.indices], element)
+        ranges = shape_ranges(tensor.indices, tensor.shape)
+    else:
+        rhs = rename_bound(equation.rhs, {*tensor.indices, *(letter for letter, _ in term.bound)})
+        rhs = substitute_indices(rhs, dict(zip(equation.indices, term.place, strict=True)))
+        start = PartialDerivative(equation.tensor[term.place], element)
+        ranges = {**shape_ranges(tensor.indices, tensor.shape), **dict(term.bound)}
+    raw = derivative(rhs, element)
+    steps = [Step(DIFFERENTIATE, start, raw, because=equation)]
+    contracted = contract(raw, ranges)
+    if contracted != raw:
+        steps.append(Step(CONTRACT, raw, contracted))
+    placed = Equation(equation.tensor, tensor.indices if term.elementwise else term.place, rhs)
+    reused = reuse_output(contracted, placed)
+    if reused is not None:
+        steps.append(Step(REUSE_OUTPUT, contracted, reused, because=equation))
+    simpler = best(steps[-1].after)
+    if rank(simpler) < rank(steps[-1].after):
+        steps.append(Step(TIDY, steps[-1].after, simpler))
+    return steps
+
+
 def _inputs(equation: Equation) -> tuple[str, ...]:
     """Keys of the tensors on the right side, each once, in order."""
     return tuple(dict.fromkeys(key_of(element) or "" for element in elements(equation.rhs)))
 
 
-def _elementwise(equation: Equation, tensor: Tensor) -> bool:
+def is_elementwise(equation: Equation, tensor: Tensor) -> bool:
     """The equation applies a named function to each element of `tensor` by itself, and is more than a copy."""
     if equation.function is None or equation.tensor.shape != tensor.shape or equation.rhs == equation.tensor.element:
         return False
