@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sympy import Integer
 
+from symbolic.depth import NEEDS_DEPTH, is_open
 from symbolic.errors import ArchitectureError, UsageError
 from symbolic.programs import Program
 from symbolic.tensors import Tensor
@@ -24,7 +25,7 @@ def program_of(source: Any) -> Program:
     is.
 
     Raises:
-        UsageError: `source` is none of these.
+        UsageError: `source` is none of these, or its depth is open.
     """
     found = getattr(source, "derivation", source)
     found = getattr(found, "program", found)
@@ -32,6 +33,8 @@ def program_of(source: Any) -> Program:
         found = found()
     if not isinstance(found, Program):
         raise UsageError(f"a Network, a Program or a Derivation is needed, not {source!r}")
+    if any(is_open(tensor.layer) for tensor in found.tensors.values()):
+        raise UsageError(NEEDS_DEPTH)
     return found
 
 

@@ -13,8 +13,11 @@ from codegen.lowering import lower
 from codegen.safety import check_source
 from codegen.signature import Signature, signature
 from codegen.targets import TARGETS
+from symbolic.depth import NEEDS_DEPTH, is_open
 from symbolic.derivation import Derivation
 from symbolic.errors import NameRefused, UsageError, nearest
+from symbolic.general import GeneralNetwork
+from symbolic.induction import GeneralDerivation
 from symbolic.tensors import IDENTIFIER, Equation
 
 VERSION = "0.1.0"
@@ -30,14 +33,18 @@ def module_source(derivation: Derivation, *, dtype: str | None = None, target: s
 
     Raises:
         LoweringError: an equation without NumPy form, such as one with an undefined function.
-        UsageError: no derivation, or an unknown dtype or target.
+        UsageError: no derivation, one whose depth is open, or an unknown dtype or target.
         NameRefused: an index letter or size that is no identifier.
     """
+    if isinstance(derivation, (GeneralDerivation, GeneralNetwork)):
+        raise UsageError(NEEDS_DEPTH)
     if not isinstance(derivation, Derivation):
         raise UsageError(
             f"a Derivation is needed, not a {type(derivation).__name__}; derive first, as in lambdify(derive(network)) "
             "or write_module(derive(network), 'network_code.py')"
         )
+    if any(is_open(tensor.layer) for tensor in derivation.tensors.values()):
+        raise UsageError(NEEDS_DEPTH)
     if target not in TARGETS:
         raise UsageError(f"target {target!r} is not known; {nearest(str(target), TARGETS)}")
     contract = signature(derivation, dtype)

@@ -8,6 +8,8 @@ from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformError, DeltaformWarning
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.general import GeneralNetwork
+from symbolic.induction import GeneralDerivation
 from symbolic.layers import Dense
 from symbolic.losses import LOSSES, Loss
 from symbolic.network import Network
@@ -32,6 +34,8 @@ __all__ = [
     "Fact",
     "FunctionDerivative",
     "FunctionName",
+    "GeneralDerivation",
+    "GeneralNetwork",
     "Loss",
     "Network",
     "Notation",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import overload
 
 from sympy import Add, Expr, Integer, Symbol, Tuple
 
@@ -28,11 +28,12 @@ from symbolic.calculus import (
     summation,
 )
 from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
-from symbolic.depth import Label
+from symbolic.depth import LAYER, NEEDS_DEPTH, Label
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, DerivationError, ProgramError, UsageError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
-from symbolic.programs import Program, per_example_loss
+from symbolic.induction import AnyDepth, GeneralDerivation
+from symbolic.programs import HasProgram, Program, per_example_loss
 from symbolic.repetition import Repetition
 from symbolic.rules import CHAIN, CONTRACT, DIFFERENTIATE, FUNCTION, NAME, REUSE_OUTPUT, SUBSTITUTE, TIDY, Result, Step
 from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
@@ -41,28 +42,34 @@ from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 DEAREST_INLINED = 40
 
 
-class HasProgram(Protocol):
-    """Whatever can say its forward equations, such as a Network."""
-
-    def program(self) -> Program: ...
+@overload
+def derive(source: AnyDepth, wrt: None = None) -> GeneralDerivation: ...
 
 
-def derive(source: Program | HasProgram, wrt: Iterable[str] | None = None) -> Derivation:
+@overload
+def derive(source: Program | HasProgram, wrt: Iterable[str] | None = None) -> Derivation: ...
+
+
+def derive(source: Program | HasProgram | AnyDepth, wrt: Iterable[str] | None = None) -> Derivation | GeneralDerivation:
     """Derive the gradient of the objective with respect to every parameter, or to the tensors named in `wrt`.
 
-    source: a Network, or a Program of equations.
+    source: a Network, or a Program of equations; or a GeneralNetwork, which gives a GeneralDerivation.
     wrt:    one key or several, such as "W1" or "x"; inputs and intermediate tensors are allowed.
 
     The cost is linear in the number of equations. Nothing is verified here: see `Derivation.verify`.
 
     Raises:
-        UsageError: for a source that is neither.
+        UsageError: for a source that is none of these, or wrt where the depth is open.
         DerivationError: for a key that is no tensor of the program, or an equation that cannot be differentiated.
         ProgramError: if a program with an examples' axis mixes examples.
 
     Source: the law of total derivatives, applied as in D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning
     representations by back-propagating errors", Nature 323 (1986).
     """
+    if isinstance(source, (Derivation, GeneralDerivation)):
+        raise UsageError(f"this {type(source).__name__} is derived already; derive takes a Network or a Program")
+    if isinstance(source, AnyDepth):
+        return _any_depth(source, wrt)
     if not isinstance(source, Program) and not hasattr(source, "program"):
         raise UsageError(
             f"derive takes a Network or a Program, not {type(source).__name__}; for text: derive(Network.parse(...))"
@@ -77,10 +84,23 @@ def derive(source: Program | HasProgram, wrt: Iterable[str] | None = None) -> De
             raise DerivationError(f"there is no tensor {key!r} to differentiate by; the program has {', '.join(known)}")
     if program.objective in wanted:
         raise DerivationError(f"{program.objective} is the objective itself; its derivative by itself is 1")
+    for key in program.given:
+        if key in wanted:
+            raise DerivationError(f"the derivative by {key} is given, not derived; leave {key} out of wrt")
     if not wanted:
         there = "the program has no parameters" if wrt is None else "wrt is empty"
         raise DerivationError(f"{there}; name the tensors to differentiate by, as in wrt=['x']")
-    return Derivation(program, _Sweep(program, wanted).run(), wanted)
+    sweep = _Sweep(program, wanted)
+    return Derivation(program, sweep.run(), wanted, tuple(sweep.given.values()))
+
+
+def _any_depth(source: AnyDepth, wrt: Iterable[str] | None) -> GeneralDerivation:
+    """The last layer, and any layer from the one after it, by the parameters of that layer."""
+    if wrt is not None:
+        raise UsageError(f"wrt: a network of any depth is derived by all of its parameters; {NEEDS_DEPTH}")
+    step = source.step()
+    own = [leaf.key for leaf in step.parameters if leaf.layer == LAYER]
+    return GeneralDerivation(source, derive(source.base()), derive(step, own), derive)
 
 
 @dataclass
@@ -119,12 +139,13 @@ class _Sweep:
             if tensor.role == "preactivation":
                 layers.setdefault(tensor.layer, []).append(tensor.key)
         self.tensors_called_delta = {layer: keys[0] for layer, keys in layers.items() if len(keys) == 1}
+        self.given = {key: self._adjoint(self.tensors[key]) for key in self.program.given}
 
     def _between(self) -> set[str]:
-        """Keys of the tensors that lie between what is wanted and the objective, both included."""
+        """Keys of the tensors that lie between what is wanted and the objective, or a tensor whose adjoint is given."""
         downstream = set(self.wanted)
         for equation in self.program.equations:
-            if downstream & set(self.inputs[equation.tensor.key]):
+            if (downstream - set(self.program.given)) & set(self.inputs[equation.tensor.key]):
                 downstream.add(equation.tensor.key)
         upstream = {self.top.key}
         for equation in reversed(self.program.equations):
@@ -146,7 +167,7 @@ class _Sweep:
         pending = [key for key in self.tensors if key in self.wanted]
         for equation in reversed(self.program.equations):
             key = equation.tensor.key
-            if key in self.needed and key != self.top.key:
+            if key in self.needed and key != self.top.key and key not in self.given:
                 self._put(key, self._adjoint_result(self.tensors[key]))
             for leaf in list(pending):
                 users = self.consumers[leaf]
@@ -176,7 +197,8 @@ class _Sweep:
     def _may_inline(self, key: str) -> bool:
         """Only one later line would mention the name, so its form may stand there instead."""
         users = [one for one in self.inputs.get(key, ()) if one in self.needed]
-        return len(users) == 1 and users[0] in self.inputs and key not in self.wanted and key != self.top.key
+        free = key not in self.wanted and key not in self.given and key != self.top.key
+        return free and len(users) == 1 and users[0] in self.inputs
 
     # The law of total derivatives
 
@@ -306,6 +328,8 @@ class _Sweep:
         key = term.equation.tensor.key
         if key == self.top.key:
             return Integer(1)
+        if key in self.given:
+            return self.given[key][term.place]
         result = self.results[key]
         if key not in inline:
             return result.tensor[term.place]

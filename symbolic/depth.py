@@ -17,6 +17,9 @@ from symbolic.errors import UsageError
 DEPTH = Symbol("depth", integer=True, positive=True)
 LAYER = Symbol("layer", integer=True, positive=True)
 
+# What is told to whoever asks for arrays or for one program where the depth is open.
+NEEDS_DEPTH = "the depth is open, and what you ask for needs a number of layers; choose one: network.at(3)"
+
 Label: TypeAlias = int | Expr
 
 _OPEN_WIDTH = re.compile(r"n_\[(depth|layer)([+-]\d+)?\]\Z")
@@ -40,6 +43,11 @@ def split_label(label: Label) -> tuple[Symbol | None, int]:
     if symbol not in (DEPTH, LAYER) or not isinstance(number, Integer):
         raise UsageError(f"{label} is no number of a layer; it is a whole number, or DEPTH or LAYER with one added")
     return symbol, int(number)
+
+
+def is_open(label: Label | None) -> bool:
+    """Whether a label has no number yet."""
+    return label is not None and split_label(label)[0] is not None
 
 
 def label_at(label: Label, depth: int, layer: int) -> int:

@@ -22,16 +22,19 @@ class Derivation:
     program:  the forward equations.
     results:  in the order of derivation, from the objective backwards. A result uses only earlier ones.
     wrt:      keys of the tensors whose gradients were asked for.
+    given:    the adjoints that results use and that are known by their definition only, see `Program.given`.
     """
 
     program: Program
     results: tuple[Result, ...]
     wrt: tuple[str, ...]
+    given: tuple[Tensor, ...] = ()
 
     @cached_property
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor by its key: those of the program, then the adjoints and gradients."""
         found = dict(self.program.tensors)
+        found.update((tensor.key, tensor) for tensor in self.given)
         found.update((result.tensor.key, result.tensor) for result in self.results)
         return found
 

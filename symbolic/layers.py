@@ -13,6 +13,7 @@ from typing import Protocol
 from sympy import Expr, Sum, Symbol
 
 from symbolic.activations import ACTIVATIONS, Activation, find_activation, z
+from symbolic.depth import Label
 from symbolic.errors import ArchitectureError, NameRefused
 from symbolic.tensors import Equation, FunctionName, Tensor, checked_name, index, over, size
 
@@ -68,7 +69,7 @@ class Layer(Protocol):
     units:      number of outputs.
     activation: what the outputs went through last; its declared facts decide which loss may follow.
     parameters: the layer's tensors to be learnt, as layer `number`, from `inputs` to `outputs` units
-                (symbols).
+                (symbols). The number may stay open, see `symbolic.depth`.
     equations:  its forward equations, from the tensor `previous`; the last one defines the layer's output.
                 Every tensor begins with the axes of the examples: `batch` is ((p, N),), or () for a single
                 example.
@@ -80,10 +81,10 @@ class Layer(Protocol):
     @property
     def activation(self) -> Activation: ...
 
-    def parameters(self, number: int, inputs: Expr, outputs: Expr) -> tuple[Tensor, ...]: ...
+    def parameters(self, number: Label, inputs: Expr, outputs: Expr) -> tuple[Tensor, ...]: ...
 
     def equations(
-        self, number: int, previous: Tensor, outputs: Expr, batch: tuple[tuple[Symbol, Expr], ...]
+        self, number: Label, previous: Tensor, outputs: Expr, batch: tuple[tuple[Symbol, Expr], ...]
     ) -> tuple[Equation, ...]: ...
 
 
@@ -115,7 +116,7 @@ class Dense:
     def __str__(self) -> str:
         return f"{self.units} {self.activation.spelling}"
 
-    def parameters(self, number: int, inputs: Expr, outputs: Expr) -> tuple[Tensor, ...]:
+    def parameters(self, number: Label, inputs: Expr, outputs: Expr) -> tuple[Tensor, ...]:
         """W of shape (outputs, inputs) and b of shape (outputs,)."""
         return (
             Tensor("W", "parameter", number, (outputs, inputs), (UNIT, PREVIOUS_UNIT)),
@@ -123,7 +124,7 @@ class Dense:
         )
 
     def equations(
-        self, number: int, previous: Tensor, outputs: Expr, batch: tuple[tuple[Symbol, Expr], ...]
+        self, number: Label, previous: Tensor, outputs: Expr, batch: tuple[tuple[Symbol, Expr], ...]
     ) -> tuple[Equation, ...]:
         """z of shape (*batch, outputs), then a of the same shape."""
         letters = tuple(letter for letter, _ in batch)

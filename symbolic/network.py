@@ -5,19 +5,24 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sympy import Add, Expr, Integer, Sum, Symbol, prod
 
 from symbolic.activations import ACTIVATIONS, Activation
 from symbolic.architecture import read_architecture
+from symbolic.depth import Label
 from symbolic.errors import ArchitectureError, DeltaformWarning, NameRefused, UsageError
 from symbolic.layers import EXAMPLE, UNIT, Layer, checked_size, checked_size_name
 from symbolic.losses import LOSSES, Loss, find_loss
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Fact, Tensor, over, size
+
+if TYPE_CHECKING:
+    from symbolic.general import GeneralNetwork
 
 REDUCTIONS = ("mean", "sum")
 # Above this many parameters the arrays alone need 8 GB in float64, and the gradients as much again.
@@ -59,10 +64,8 @@ class Network:
         object.__setattr__(self, "inputs", checked_size(inputs, "inputs"))
         object.__setattr__(self, "layers", _checked_layers(layers))
         object.__setattr__(self, "loss", find_loss(loss))
-        if reduction not in REDUCTIONS:
-            raise UsageError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
-        object.__setattr__(self, "reduction", reduction)
-        object.__setattr__(self, "examples", _checked_examples(examples))
+        object.__setattr__(self, "reduction", checked_reduction(reduction))
+        object.__setattr__(self, "examples", checked_examples(examples))
         self._check_names()
         self._check_memory()
         self._check_facts()
@@ -81,6 +84,23 @@ class Network:
         """
         inputs, layers, loss = read_architecture(text)
         return cls(inputs, layers, loss, reduction, examples)
+
+    @staticmethod
+    def general(
+        hidden: str | Activation,
+        output: str | Activation,
+        loss: str | Loss,
+        reduction: str = "mean",
+        examples: str | Symbol | None = "N",
+    ) -> GeneralNetwork:
+        """Dense layers of open sizes, as many as you like: see `symbolic.general.GeneralNetwork`.
+
+        hidden, output: activation of every layer but the last, and of the last; a single letter such as "g" is
+                        an undefined function.
+        """
+        from symbolic.general import GeneralNetwork
+
+        return GeneralNetwork(hidden, output, loss, reduction, examples)
 
     def replace(self, **changes: Any) -> Network:
         """The same network with other fields: network.replace(examples=None)."""
@@ -120,35 +140,23 @@ class Network:
     def program(self) -> Program:
         """The network's forward equations, to the cost over the examples or to the loss of one example."""
         widths = self.widths
-        count = None if self.examples is None else size(self.examples)
-        batch = () if count is None else ((EXAMPLE, count),)
-        letters, extents = tuple(letter for letter, _ in batch), tuple(extent for _, extent in batch)
-        where = (*letters, UNIT)
-        data = Tensor("x", "input", None, (*extents, widths[0]), where)
-        target = Tensor("y", "target", None, (*extents, widths[-1]), where)
+        batch = examples_axis(self.examples)
+        data = row_tensor("x", "input", None, widths[0], batch)
+        target = row_tensor("y", "target", None, widths[-1], batch)
         equations: list[Equation] = []
         previous = data
         for number, layer in enumerate(self.layers, start=1):
             equations.extend(layer.equations(number, previous, widths[number], batch))
             previous = equations[-1].tensor
-        units = over(UNIT, widths[-1])
-        loss = Tensor("ell", "loss", None, extents, letters)
-        equations.append(Equation(loss, letters, Sum(self.loss.apply(target[where], previous[where]), units)))
-        if count is not None:
-            total = Sum(loss[letters], over(EXAMPLE, count))
-            equations.append(Equation(Tensor("J", "cost"), (), total / count if self.reduction == "mean" else total))
-        facts = (
-            (Fact(Sum(target[where], units), Integer(1), "the entries of y sum to 1"),)
-            if self.loss.target_sums_to_one
-            else ()
-        )
+        contribution = self.loss.apply(target.element, previous[target.indices])
+        equations.extend(objective_equations(contribution, widths[-1], batch, self.reduction))
         return Program(
             leaves=(data, target, *self._parameter_tensors()),
             equations=tuple(equations),
-            facts=facts,
+            facts=target_facts(self.loss, target),
             sizes=self.sizes,
-            intervals={} if self.loss.target_interval is None else {target.key: self.loss.target_interval},
-            example=None if count is None else EXAMPLE,
+            intervals=target_intervals(self.loss, target),
+            example=None if self.examples is None else EXAMPLE,
             sense=self.loss.sense,
             title=str(self),
         )
@@ -173,15 +181,7 @@ class Network:
                 )
         if self.examples in symbols:
             raise NameRefused(f"size {self.examples!r} is the number of examples; give one of them another name")
-        functions = [layer.activation for layer in self.layers] + [self.loss]
-        meanings: dict[str, Expr] = {}
-        for function in functions:
-            if meanings.setdefault(function.name, function.expression) != function.expression:
-                raise NameRefused(
-                    f"{function.name!r} is the name of two different functions; give one of them another name"
-                )
-            if function.name in symbols or function.name == self.examples:
-                raise NameRefused(f"{function.name!r} is a size and a function; give one of them another name")
+        check_function_names([*(layer.activation for layer in self.layers), self.loss], taken)
 
     def _check_memory(self) -> None:
         known = self.sizes
@@ -196,53 +196,108 @@ class Network:
             )
 
     def _check_facts(self) -> None:
-        """Whether activations and loss fit, by the facts that they declare. What is unknown is allowed."""
-        last, number = self.layers[-1].activation, len(self.layers)
-        where = f"layer {number}: activation {last.name} with loss {self.loss.name}"
-        allowed = self.loss.output_interval
-        if allowed is not None and last.interval is not None and not _within(last.interval, allowed):
-            raise ArchitectureError(
-                f"{where}: the outputs lie in {_interval(last.interval)}, but the loss is defined for "
-                f"{_interval(allowed)}; {self._way_out()}"
-            )
-        if last.sums_to_one is False and self.loss.output_distribution == "required":
-            raise ArchitectureError(
-                f"{where}: the loss needs outputs that sum to 1 over the classes, and these do not; {self._way_out()}"
-            )
-        if last.sums_to_one and self.loss.output_distribution == "refused":
-            raise ArchitectureError(
-                f"{where}: the outputs sum to 1, but the loss takes every unit for a yes-or-no question of "
-                f"its own; {self._way_out()}"
-            )
-        if self.loss.target_sums_to_one and self.layers[-1].units == 1:
-            raise ArchitectureError(
-                f"layer {number}: 1 unit with loss {self.loss.name}: targets that sum to 1 are then always "
-                "1; use 2 units, or a loss for yes-or-no questions such as binary_cross_entropy"
-            )
-        if last.sums_to_one and self.loss.output_distribution == "discouraged":
-            _warn(
-                f"{where}: the outputs sum to 1, and this loss learns slowly from such outputs once they "
-                f"are wrong and sure; {self._way_out()}"
-            )
         activations = [layer.activation for layer in self.layers]
-        for place, (first, second) in enumerate(pairwise(activations), start=1):
-            if first.sums_to_one and second.sums_to_one:
-                _warn(
-                    f"layers {place} and {place + 1}: {first.name} twice in a row makes the outputs nearly "
-                    "equal; keep it in the last layer only"
-                )
-            elif first.sums_to_one:
-                _warn(
-                    f"layer {place}: {first.name} in a hidden layer makes its outputs sum to 1, so one of "
-                    "them says nothing; it belongs into the last layer; use relu or tanh here"
-                )
+        check_facts(activations, range(1, len(activations) + 1), self.loss, self.layers[-1].units)
 
-    def _way_out(self) -> str:
-        """The table's activations that fit this loss, and its losses that fit this activation."""
-        last = self.layers[-1].activation
-        activations = ", ".join(a.name for a in ACTIVATIONS.values() if _fits(a, self.loss))
-        losses = ", ".join(loss.name for loss in LOSSES.values() if _fits(last, loss))
-        return f"with {self.loss.name} use {activations}" + (f", or with {last.name} use {losses}" if losses else "")
+
+def examples_axis(examples: str | None) -> tuple[tuple[Symbol, Expr], ...]:
+    """The axes that every tensor begins with, ((p, N),) or (), from the name of the number of examples."""
+    return () if examples is None else ((EXAMPLE, size(examples)),)
+
+
+def row_tensor(
+    name: str, role: str, layer: Label | None, units: Expr, batch: tuple[tuple[Symbol, Expr], ...]
+) -> Tensor:
+    """A tensor with one entry for each unit of a layer, for each example: shape (*batch, units)."""
+    return Tensor(name, role, layer, (*(extent for _, extent in batch), units), (*(p for p, _ in batch), UNIT))
+
+
+def objective_equations(
+    contribution: Expr, units: Expr, batch: tuple[tuple[Symbol, Expr], ...], reduction: str
+) -> tuple[Equation, ...]:
+    """The loss of one example, `contribution` summed over the output units, and the cost of all examples, if any."""
+    letters, extents = tuple(letter for letter, _ in batch), tuple(extent for _, extent in batch)
+    loss = Tensor("ell", "loss", None, extents, letters)
+    equations = (Equation(loss, letters, Sum(contribution, over(UNIT, units))),)
+    if not batch:
+        return equations
+    total = Sum(loss[letters], over(letters[0], extents[0]))
+    return (*equations, Equation(Tensor("J", "cost"), (), total / extents[0] if reduction == "mean" else total))
+
+
+def target_facts(loss: Loss, target: Tensor) -> tuple[Fact, ...]:
+    """What a loss declares of its targets, as facts of a program."""
+    total = Sum(target.element, over(UNIT, target.shape[-1]))
+    return (Fact(total, Integer(1), "the entries of y sum to 1"),) if loss.target_sums_to_one else ()
+
+
+def target_intervals(loss: Loss, target: Tensor) -> dict[str, tuple[int, int]]:
+    """Between which values a loss declares its targets to lie, by the target's key."""
+    return {} if loss.target_interval is None else {target.key: loss.target_interval}
+
+
+def check_function_names(functions: Iterable[Activation | Loss], sizes: set[str | None]) -> None:
+    """Raise NameRefused if two functions, or a function and a size, share a name."""
+    meanings: dict[str, Expr] = {}
+    for function in functions:
+        if meanings.setdefault(function.name, function.expression) != function.expression:
+            raise NameRefused(
+                f"{function.name!r} is the name of two different functions; give one of them another name"
+            )
+        if function.name in sizes:
+            raise NameRefused(f"{function.name!r} is a size and a function; give one of them another name")
+
+
+def check_facts(activations: Sequence[Activation], numbers: Sequence[Label], loss: Loss, units: int | Symbol) -> None:
+    """Whether activations and loss fit, by the facts that they declare. What is unknown is allowed.
+
+    numbers: the layers that the activations belong to, the last one included. units: of the last layer.
+    """
+    last, number = activations[-1], numbers[-1]
+    where = f"layer {number}: activation {last.name} with loss {loss.name}"
+    allowed = loss.output_interval
+    if allowed is not None and last.interval is not None and not _within(last.interval, allowed):
+        raise ArchitectureError(
+            f"{where}: the outputs lie in {_interval(last.interval)}, but the loss is defined for "
+            f"{_interval(allowed)}; {_way_out(last, loss)}"
+        )
+    if last.sums_to_one is False and loss.output_distribution == "required":
+        raise ArchitectureError(
+            f"{where}: the loss needs outputs that sum to 1 over the classes, and these do not; {_way_out(last, loss)}"
+        )
+    if last.sums_to_one and loss.output_distribution == "refused":
+        raise ArchitectureError(
+            f"{where}: the outputs sum to 1, but the loss takes every unit for a yes-or-no question of "
+            f"its own; {_way_out(last, loss)}"
+        )
+    if loss.target_sums_to_one and units == 1:
+        raise ArchitectureError(
+            f"layer {number}: 1 unit with loss {loss.name}: targets that sum to 1 are then always "
+            "1; use 2 units, or a loss for yes-or-no questions such as binary_cross_entropy"
+        )
+    if last.sums_to_one and loss.output_distribution == "discouraged":
+        _warn(
+            f"{where}: the outputs sum to 1, and this loss learns slowly from such outputs once they "
+            f"are wrong and sure; {_way_out(last, loss)}"
+        )
+    for (first, place), (second, next_place) in pairwise(zip(activations, numbers, strict=True)):
+        if first.sums_to_one and second.sums_to_one:
+            _warn(
+                f"layers {place} and {next_place}: {first.name} twice in a row makes the outputs nearly "
+                "equal; keep it in the last layer only"
+            )
+        elif first.sums_to_one:
+            _warn(
+                f"layer {place}: {first.name} in a hidden layer makes its outputs sum to 1, so one of "
+                "them says nothing; it belongs into the last layer; use relu or tanh here"
+            )
+
+
+def _way_out(last: Activation, loss: Loss) -> str:
+    """The table's activations that fit this loss, and its losses that fit this activation."""
+    activations = ", ".join(a.name for a in ACTIVATIONS.values() if _fits(a, loss))
+    losses = ", ".join(other.name for other in LOSSES.values() if _fits(last, other))
+    return f"with {loss.name} use {activations}" + (f", or with {last.name} use {losses}" if losses else "")
 
 
 def _fits(activation: Activation, loss: Loss) -> bool:
@@ -290,7 +345,15 @@ def _checked_layers(layers: Any) -> tuple[Layer, ...]:
     return row
 
 
-def _checked_examples(examples: object) -> str | None:
+def checked_reduction(reduction: object) -> str:
+    """`reduction` if it is a word of REDUCTIONS."""
+    if not isinstance(reduction, str) or reduction not in REDUCTIONS:
+        raise UsageError(f"reduction must be 'mean' or 'sum', not {reduction!r}")
+    return reduction
+
+
+def checked_examples(examples: object) -> str | None:
+    """The name of the number of examples, from a name or a symbol; None stays None."""
     if examples is None:
         return None
     name = examples.name if isinstance(examples, Symbol) else examples

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Protocol
 
 from sympy import (
     Add,
@@ -51,6 +52,8 @@ class Program:
     intervals:  what the values of a leaf must lie between, by its key; checked where data enters.
     example:    the index of the examples' axis, if the program has one. Each example is then computed by itself.
     sense:      "minimise" or "maximise" the objective.
+    given:      keys of computed tensors by which the derivative is taken as known. A derivation calls it by its name
+                and never looks at the equations that follow, which stand for whatever may follow.
     """
 
     leaves: tuple[Tensor, ...]
@@ -62,6 +65,7 @@ class Program:
     example: Symbol | None = None
     sense: str = "minimise"
     title: str = ""
+    given: tuple[str, ...] = field(default=(), kw_only=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "leaves", tuple(self.leaves))
@@ -104,6 +108,12 @@ class Program:
         return extent.xreplace({symbol: Integer(number) for symbol, number in self.sizes.items()})
 
 
+class HasProgram(Protocol):
+    """Whatever can say its forward equations, such as a Network."""
+
+    def program(self) -> Program: ...
+
+
 def check_program(program: Program) -> None:
     """Raise ProgramError unless each tensor is defined once, before it is used, and fits its indices."""
     known: dict[str, Tensor] = {}
@@ -132,6 +142,9 @@ def check_program(program: Program) -> None:
         raise ProgramError(
             f"objective {objective.key} has shape ({shape}); sum it to a scalar before it is differentiated"
         )
+    for key in program.given:
+        if key not in program.definitions or key == program.objective:
+            raise ProgramError(f"given: {key!r} is no tensor that an equation before the objective computes")
     if program.sense not in ("minimise", "maximise"):
         raise ProgramError(f"sense must be 'minimise' or 'maximise', not {program.sense!r}")
 

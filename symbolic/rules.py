@@ -38,6 +38,9 @@ CONTRACT = Rule("contract", "sum over s of [s = t] f_s is f_t; factors free of s
 REUSE_OUTPUT = Rule("reuse the output", "a = g(z) is solved for the transcendental part and put into g'(z)")
 TIDY = Rule("simplify", "cancel, factor, collect")
 USE_FACT = Rule("use a fact", "something declared of the data")
+INSTANTIATE = Rule(
+    "instantiate", "a formula for every depth and every layer holds for each: their labels are replaced by numbers"
+)
 WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
 
 # In the order in which a derivation meets them; the page's list of rules and the documentation are made from it.
@@ -52,6 +55,7 @@ RULES = (
     REUSE_OUTPUT,
     TIDY,
     USE_FACT,
+    INSTANTIATE,
     WRITE_AS_MATRICES,
 )
 

@@ -208,18 +208,25 @@ class _Check:
         }
         self.derived = {result.tensor.key: result.tensor for result in derivation.results}
         self.known = set(self.program.tensors)
+        for tensor in derivation.given:
+            self.meaning[tensor.key] = (one, tensor.of or "")
+            self.derived[tensor.key] = tensor
+            self.known.add(tensor.key)
         self.draws = drawn_points(self.program, points, seed, self.meaning, self.derived)
 
     def frame(self, result: Result) -> Frame:
         return Frame(result.tensor.key, result.indices, result.tensor.shape, self.derivation.tensors)
 
     def missing(self) -> Iterator[Row]:
-        """A gradient that was asked for and is not there."""
+        """A gradient that was asked for and is not there, or an adjoint that is called given and is not."""
         results = self.derivation.results
         found = [result.tensor.of for result in results if result.named and result.tensor.role == "gradient"]
         for key in self.derivation.wrt:
             if found.count(key) != 1:
                 yield _wrong(f"d{key}", f"{found.count(key)} gradients by {key}, not one")
+        for tensor in self.derivation.given:
+            if tensor.of not in self.program.given:
+                yield _wrong(tensor.key, "it is taken as given, but the program does not give it")
 
     def result(self, result: Result) -> Iterator[Row]:
         """Every step of one result, and what is wrong with it as a whole."""

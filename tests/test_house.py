@@ -19,11 +19,15 @@ STANDARD = {
 
 # The mathematics never sees the rules that derive, and the rules never see a layer, an activation or a loss.
 FORBIDDEN = {
-    ("layers", "activations", "losses", "network", "tensors", "formulas", "architecture"): (
-        "calculus", "deltaform", "backpropagation", "repetition", "derivation", "verification",
+    ("layers", "activations", "losses", "network", "general", "depth", "tensors", "formulas", "architecture"): (
+        "calculus", "deltaform", "backpropagation", "repetition", "derivation", "induction", "verification",
     ),
     ("calculus", "deltaform", "backpropagation", "repetition", "rules"): (
-        "layers", "activations", "losses", "network", "architecture", "formulas", "latex", "documents", "notation",
+        "layers", "activations", "losses", "network", "general", "architecture", "formulas", "latex", "documents",
+        "notation",
+    ),
+    ("induction",): (
+        "calculus", "deltaform", "backpropagation", "layers", "activations", "losses", "network", "general",
     ),
     ("verification", "evaluation", "sampling", "matrixvalues"): (
         "calculus", "deltaform", "backpropagation", "repetition",
