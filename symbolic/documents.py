@@ -11,7 +11,7 @@ The document needs pdflatex with `texlive-latex-base` and nothing else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from sympy import Add, Basic, Expr, Mul, Piecewise, Symbol
@@ -27,7 +27,7 @@ from symbolic.matrixform import stacked_form
 from symbolic.notation import Notation, escape_text
 from symbolic.notations import notation_named
 from symbolic.rules import DEFINITION, RULES, Result, Rule, Step
-from symbolic.tensors import Fact, key_of
+from symbolic.tensors import key_of
 from symbolic.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -110,25 +110,11 @@ class _Page:
             *self._setup(),
             *(self._sections() if self.detail != "result" else []),
             *self._summary(),
-            *self._verdict(),
-            *self._rules(),
+            *verdict(self.report),
+            *rules_used(self.used.values()),
             r"\end{document}",
         ]
-        # A display belongs to the paragraph before it: a blank line there would open an empty paragraph.
-        text = "\n\n".join(part for part in parts if part)
-        return re.sub(r"\n\n(?=\\begin\{align\*\}|\\\[)", "\n", text) + "\n"
-
-    def _verdict(self) -> Iterator[str]:
-        if self.report is not None:
-            yield r"\section*{Verification}"
-            count, wrong = len(self.report.rows), len(self.report.failures)
-            kinks = " and on the kinks" if self.report.kink_points else ""
-            yield (
-                f"Every step above, its substeps and its matrix forms, {count} equalities in all, had both sides "
-                f"computed in {DIGITS}-digit arithmetic at {self.report.points} random points{kinks}, with derivatives "
-                "taken by disturbing the network and running it again. "
-                + (f"{wrong} of them are false." if wrong else "All of them hold.")
-            )
+        return joined_parts(parts)
 
     # ------------------------------------------------------------------ set-up
 
@@ -310,7 +296,7 @@ class _Page:
         self.used[step.rule.name] = step.rule
         for inner in step.substeps if self.detail == "rule" else ():
             self.used[inner.rule.name] = inner.rule
-        return escape_text(step.because.statement if isinstance(step.because, Fact) else step.rule.name)
+        return escape_text(step.label)
 
     # ------------------------------------------------------------------ summary and rules
 
@@ -344,13 +330,38 @@ class _Page:
             return None
         return self.writer.line(sides[0], sides[1], limit=BOX_LINE)
 
-    def _rules(self) -> Iterator[str]:
-        order = {rule.name: n for n, rule in enumerate(RULES)}
-        used = sorted(self.used.values(), key=lambda rule: (order.get(rule.name, len(order)), rule.name))
-        if used:
-            items = [rf"\item[{escape_text(rule.name)}] {law_text(rule.law)}." for rule in used]
-            yield r"\section*{Rules used}"
-            yield "\n".join([r"\begin{description}", *items, r"\end{description}"])
+
+def joined_parts(parts: Iterable[str]) -> str:
+    """The parts of a document, with a blank line between them.
+
+    A display belongs to the paragraph before it: a blank line there would open an empty paragraph.
+    """
+    text = "\n\n".join(part for part in parts if part)
+    return re.sub(r"\n\n(?=\\begin\{(?:align|equation)\*\}|\\\[)", "\n", text) + "\n"
+
+
+def verdict(report: Report | None) -> Iterator[str]:
+    """What verification found, if it was asked."""
+    if report is not None:
+        yield r"\section*{Verification}"
+        count, wrong = len(report.rows), len(report.failures)
+        kinks = " and on the kinks" if report.kink_points else ""
+        yield (
+            f"Every step above, its substeps and its matrix forms, {count} equalities in all, had both sides "
+            f"computed in {DIGITS}-digit arithmetic at {report.points} random points{kinks}, with derivatives "
+            "taken by disturbing the network and running it again. "
+            + (f"{wrong} of them are false." if wrong else "All of them hold.")
+        )
+
+
+def rules_used(rules: Iterable[Rule]) -> Iterator[str]:
+    """The laws of the rules that a page names, in the order of the table."""
+    order = {rule.name: n for n, rule in enumerate(RULES)}
+    used = sorted(rules, key=lambda rule: (order.get(rule.name, len(order)), rule.name))
+    if used:
+        items = [rf"\item[{escape_text(rule.name)}] {law_text(rule.law)}." for rule in used]
+        yield r"\section*{Rules used}"
+        yield "\n".join([r"\begin{description}", *items, r"\end{description}"])
 
 
 def law_text(law: str) -> str:

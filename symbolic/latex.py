@@ -9,7 +9,7 @@ Indices run from 0 in the equations and from 1 on the page.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from sympy import Add, Basic, Expr, Indexed, KroneckerDelta, Mul, Or, Piecewise, Sum, Symbol, log, true
@@ -40,6 +40,7 @@ from symbolic.matrices import (  # fmt: skip
     Identity,
     Jacobian,
     Ones,
+    PartialGradient,
     Plus,
     Product,
     Scalar,
@@ -93,6 +94,29 @@ class LatexPrinter(OrderedPrinter):
     def applied(self, function: FunctionName, argument: Basic) -> str:
         """f(argument) for a function that has a name."""
         return f"{self.notation.function(function)}{brackets(self.doprint(argument))}"
+
+    @contextmanager
+    def shaped(self, value_of: Callable[[Expr], Expr] | None) -> Iterator[None]:
+        """Print every array with its shape under it.
+
+        value_of: gives the number of a size, where it is known; None prints no shapes.
+        """
+        before, self._value_of = self._value_of, value_of
+        try:
+            yield
+        finally:
+            self._value_of = before
+
+    def _with_shape(self, text: str, node: Basic, transposed: bool = False) -> str:
+        """An array with its shape, where shapes are wanted; the transpose is that of the array with this shape."""
+        if self._value_of is None:
+            return text
+        array = node.args[1] if isinstance(node, (Gradient, PartialGradient, FunctionSlope)) else node
+        tensor = self.tensors[array.key]
+        extents = [n for n, usual in zip(tensor.shape, tensor.indices, strict=True) if usual != array.example]
+        rows, columns = [*map(self._value_of, extents), 1, 1][:2]
+        above = f"^{braced(self.notation.transpose)}" if transposed else ""
+        return rf"\left[{text}\right]_{{{rows} \times {columns}}}{above}"
 
     def needs_mark(self, expression: Basic) -> bool:
         """Whether a line must say which example it means: it compares examples, or has the objective over
@@ -412,6 +436,11 @@ class LatexPrinter(OrderedPrinter):
         return rf"\frac{{{self.notation.partial} {of}}}{{{self.notation.partial} {by}}}"
 
     def _print_ArrayOf(self, node: ArrayOf, transposed: bool = False) -> str:
+        if self._value_of is not None:
+            return self._with_shape(self._array(node), node, transposed)
+        return self._array(node, transposed)
+
+    def _array(self, node: ArrayOf, transposed: bool = False) -> str:
         tensor = self.tensors[node.key]
         if node.example is not None:
             mark = self.notation.index(self.example) if self._marking and self.example is not None else None
@@ -472,13 +501,16 @@ class LatexPrinter(OrderedPrinter):
 
     def _print_FunctionSlope(self, node: FunctionSlope) -> str:
         of = node.args[0].args[0] if isinstance(node.args[0], Transpose) else node.args[0]
-        return self._slope(of.key, node.args[1])
+        with self.shaped(None):
+            text = self._slope(of.key, node.args[1])
+        return self._with_shape(text, node)
 
     def _print_Gradient(self, node: Gradient) -> str:
-        of, by = (self._text(part) for part in node.args)
+        with self.shaped(None):
+            of, by = (self._text(part) for part in node.args)
         if self.notation.gradient == "nabla" and self._shape(node.args[1]) != (False, False):
-            return rf"{self.notation.nabla}_{{{by}}} {of}"
-        return rf"\frac{{{self.notation.partial} {of}}}{{{self.notation.partial} {by}}}"
+            return self._with_shape(rf"{self.notation.nabla}_{{{by}}} {of}", node)
+        return self._with_shape(rf"\frac{{{self.notation.partial} {of}}}{{{self.notation.partial} {by}}}", node)
 
     _print_PartialGradient = _print_Gradient
 

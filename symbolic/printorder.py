@@ -7,7 +7,7 @@ brackets. Numbers become fractions in front or under a line.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from sympy import (
@@ -32,7 +32,7 @@ from sympy.core.numbers import NumberSymbol
 from sympy.printing.printer import Printer
 
 from symbolic.conventions import Names, widths_of_layers
-from symbolic.expressions import Differentiated, Inner, PartialDerivative, TotalDerivative
+from symbolic.expressions import Differentiated, Entry, Inner, PartialDerivative, TotalDerivative
 from symbolic.matrices import (
     ArrayOf,
     Diagonal,
@@ -135,6 +135,7 @@ class OrderedPrinter(Printer):
         self._marking = notation.mark_examples
         self._slots: dict[Symbol, Basic] = {}
         self._names: Names = {}
+        self._value_of: Callable[[Expr], Expr] | None = None
         self.widths = widths_of_layers(tensors, notation)
 
     # ------------------------------------------------------------------ brackets and order
@@ -224,7 +225,7 @@ class OrderedPrinter(Printer):
     def _roles(self, node: Basic) -> set[str]:
         """The roles of the tensors that occur in it."""
         keys = {array.key for array in arrays(node)}
-        if isinstance(node, Expr):
+        if isinstance(node, Expr) and not isinstance(node, Entry):
             keys |= {key for element in elements(node) if (key := key_of(element)) is not None}
         for slot in node.free_symbols & set(self._slots):
             keys |= {array.key for array in arrays(self._slots[slot])}
@@ -242,7 +243,7 @@ class OrderedPrinter(Printer):
             return 0
         if "cost" in roles and isinstance(node, DERIVATIVES):
             return 2
-        if isinstance(node, (Sum, SumOver, Product)):
+        if isinstance(node, (Sum, SumOver, Product, Entry)):
             return 11 if self.notation.sums_last else 1 if from_above else 10
         if isinstance(node, (Add, Plus)):
             return 2 if "target" in roles else 9

@@ -41,6 +41,11 @@ USE_FACT = Rule("use a fact", "something declared of the data")
 INSTANTIATE = Rule(
     "instantiate", "a formula for every depth and every layer holds for each: their labels are replaced by numbers"
 )
+WRITE_OUT = Rule("write out", "a quantity is what the equations that lead to it say")
+INNER_PRODUCT = Rule("inner product", "u * v = sum over m of u_m v_m")
+DIAGONAL = Rule(
+    "diagonal", "the sum over i of u_i partial z_i/partial v_j is the term i = j where no other z_i depends on v_j"
+)
 WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
 
 # In the order in which a derivation meets them; the page's list of rules and the documentation are made from it.
@@ -56,6 +61,9 @@ RULES = (
     TIDY,
     USE_FACT,
     INSTANTIATE,
+    WRITE_OUT,
+    INNER_PRODUCT,
+    DIAGONAL,
     WRITE_AS_MATRICES,
 )
 
@@ -76,6 +84,11 @@ class Step:
 
     def __str__(self) -> str:
         return f"= {self.after}    ({self.rule.name})"
+
+    @property
+    def label(self) -> str:
+        """What the page names at the right of the line: the fact that is used, or the rule."""
+        return self.because.statement if isinstance(self.because, Fact) else self.rule.name
 
     def walk(self) -> Iterator[Step]:
         """This step after all of its substeps."""

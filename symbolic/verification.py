@@ -121,7 +121,7 @@ def _told(sizes: dict[Symbol, int]) -> str:
     return ", ".join(named[:MOST_SIZES_TOLD] + ["..."] * (len(named) > MOST_SIZES_TOLD)) or "sizes as given"
 
 
-class _Draw:
+class Draw:
     """A point, and the same point once more with twice the digits, made when it is needed."""
 
     def __init__(self, make: Callable[[], Point | None]) -> None:
@@ -151,7 +151,7 @@ class Frame:
 
 def drawn_points(
     program: Program, points: int, seed: int, meaning: Mapping[str, tuple[str, str]], derived: Mapping[str, Tensor]
-) -> list[_Draw]:
+) -> list[Draw]:
     """Random points with sizes of their own, and one on the kinks where there are any.
 
     meaning: what every derived tensor stands for: key -> (tensor differentiated, tensor by which).
@@ -162,14 +162,14 @@ def drawn_points(
         return Point(program, sizes, leaves, meaning, derived, number, matrix_value)
 
     draws = [
-        _Draw(partial(random_point, program, stand_in_sizes(program, turn), seed * 1000 + turn, point))
+        Draw(partial(random_point, program, stand_in_sizes(program, turn), seed * 1000 + turn, point))
         for turn in range(points)
     ]
     on_kink = partial(point_on_kinks, program, stand_in_sizes(program), point)
-    return [*draws, _Draw(on_kink)] if on_kink() is not None else draws
+    return [*draws, Draw(on_kink)] if on_kink() is not None else draws
 
 
-def check_steps(frame: Frame, steps: Sequence[Step], draws: Sequence[_Draw], carried: Symbol | None) -> Iterator[Row]:
+def check_steps(frame: Frame, steps: Sequence[Step], draws: Sequence[Draw], carried: Symbol | None) -> Iterator[Row]:
     """Every step of one chain, its substeps first, and that each begins where the last one ended.
 
     carried: the example index, if matrix forms are about one example.
@@ -182,7 +182,7 @@ def check_steps(frame: Frame, steps: Sequence[Step], draws: Sequence[_Draw], car
         before = step.after
 
 
-def _step_rows(frame: Frame, step: Step, number: str, draws: Sequence[_Draw], carried: Symbol | None) -> Iterator[Row]:
+def _step_rows(frame: Frame, step: Step, number: str, draws: Sequence[Draw], carried: Symbol | None) -> Iterator[Row]:
     for part, substep in enumerate(step.substeps, 1):
         yield from _step_rows(frame, substep, f"{number}.{part}", draws, carried)
     yield _row(frame, step, number, draws, carried)
@@ -289,7 +289,7 @@ def _wrong(quantity: str, problem: str, number: str = "0", rule: str = DEFINITIO
     return Row(quantity, number, rule, 0, float("inf"), problem)
 
 
-def _row(frame: Frame, step: Step, number: str, draws: Sequence[_Draw], carried: Symbol | None = None) -> Row:
+def _row(frame: Frame, step: Step, number: str, draws: Sequence[Draw], carried: Symbol | None = None) -> Row:
     worst = 0.0
     try:
         ranges = free_ranges(step, frame)
@@ -303,7 +303,7 @@ def _row(frame: Frame, step: Step, number: str, draws: Sequence[_Draw], carried:
     return Row(frame.quantity, number, step.rule.name, len(draws), worst, problem)
 
 
-def _error(draw: _Draw, step: Step, frame: Frame, ranges: Ranges, carried: Symbol | None) -> float:
+def _error(draw: Draw, step: Step, frame: Frame, ranges: Ranges, carried: Symbol | None) -> float:
     """The largest difference of the two sides at a point, relative to their largest entry.
 
     Where both sides are 0 in truth, what is left of them is rounding: with twice the digits it shrinks to nothing. A

@@ -1,0 +1,283 @@
+"""An exposition: a derivation told in the order and the form of a note, every line of it verified.
+
+It is a list of blocks: headings, paragraphs, and displays of chains of equalities. A chain belongs to a setting, which
+is a program with the derivation of its gradients; its steps are the records that the engine makes, and they are checked
+by the same verifier as any derivation's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+from sympy import Basic, Expr, Symbol
+
+from symbolic.backpropagation import derive
+from symbolic.chains import ChainWriter, Line, display, rows
+from symbolic.derivation import Derivation
+from symbolic.documents import PREAMBLE, joined_parts, rules_used, verdict
+from symbolic.latex import LatexPrinter
+from symbolic.notation import Notation, escape_text
+from symbolic.programs import Program, per_example_loss
+from symbolic.rules import WRITE_AS_MATRICES, Result, Rule, Step
+from symbolic.tensors import Equation, Tensor
+from symbolic.verification import Draw, Frame, Report, Row, check_steps, drawn_points
+from symbolic.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A program that a note speaks about, and what is derived from it.
+
+    name: how the report calls it, such as "last layer".
+    """
+
+    name: str
+    program: Program
+    wrt: tuple[str, ...] = ()
+
+    @cached_property
+    def derivation(self) -> Derivation:
+        return derive(self.program, self.wrt or None)
+
+    @cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        return self.derivation.tensors
+
+    @cached_property
+    def loss(self) -> Tensor:
+        """What is differentiated: the loss of one example, or the objective where there is no examples' axis."""
+        return per_example_loss(self.program)
+
+    def tensor(self, key: str) -> Tensor:
+        return self.tensors[key]
+
+    def meaning(self) -> dict[str, tuple[str, str]]:
+        """What each derived tensor stands for: key -> (tensor differentiated, tensor by which)."""
+        return {
+            result.tensor.key: (
+                self.program.objective if result.tensor.role == "gradient" and result.named else self.loss.key,
+                result.tensor.of or "",
+            )
+            for result in self.derivation.results
+        }
+
+    def printer(self, notation: Notation) -> LatexPrinter:
+        return Vocabulary.of(self.program, self.tensors).printer(notation)
+
+
+@dataclass(frozen=True)
+class Chain:
+    """heads[0] = ... = heads[-1] = steps[0].after = ..., for all values of the indices.
+
+    name:    the quantity, as the report calls it.
+    heads:   what the chain begins with; the first one stands on the left. steps[0].before is the last of them.
+    indices, shape: the free letters with their sizes.
+    form:    "matrix" or "component".
+    """
+
+    setting: Setting
+    name: str
+    heads: tuple[Basic, ...]
+    indices: tuple[Symbol, ...]
+    shape: tuple[Expr, ...]
+    steps: tuple[Step, ...]
+    form: str = "component"
+
+    @classmethod
+    def of(cls, setting: Setting, result: Result, form: str) -> Chain:
+        """The chain of a result of the setting's derivation."""
+        first = result.steps[0].before
+        named = result.named and result.tensor.role != "gradient"
+        heads = (result.tensor[result.indices], first) if named else (first,)
+        return cls(setting, result.tensor.key, heads, result.indices, result.tensor.shape, result.steps, form)
+
+    @property
+    def final(self) -> Chain:
+        """The first head and the last form, without what leads from the one to the other."""
+        step = Step(self.steps[-1].rule, self.heads[0], self.steps[-1].after)
+        return Chain(self.setting, self.name, self.heads[:1], self.indices, self.shape, (step,), self.form)
+
+
+@dataclass(frozen=True)
+class Heading:
+    text: str
+    level: int = 1
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Running text with formulas: {name} stands for the formula of that name in `parts`.
+
+    parts: a tensor, an expression or a matrix expression with the setting whose it is, or LaTeX made by a printer.
+    """
+
+    text: str
+    setting: Setting | None = None
+    parts: Mapping[str, Basic | Tensor | str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Display:
+    """Chains and defining equations under each other.
+
+    number: the equation's number, at the right. braced: one brace in front, as for a system of equations. labels:
+    whether the rules stand at the right. shapes: every factor is written with its shape.
+    """
+
+    parts: Sequence[Chain | tuple[Setting, Equation] | str]
+    number: str = ""
+    braced: bool = False
+    labels: bool = True
+    shapes: bool = False
+    form: str = ""
+
+
+Block = Heading | Paragraph | Display
+
+
+@dataclass(frozen=True)
+class Exposition:
+    """A note's derivation.
+
+    title: of the page. notation: how it is written. blocks: in order. like: the name of the note's notation.
+    """
+
+    like: str
+    title: str
+    notation: Notation
+    blocks: tuple[Block, ...]
+
+    @property
+    def chains(self) -> Iterator[Chain]:
+        """Every chain of equalities, in order."""
+        for block in self.blocks:
+            if isinstance(block, Display):
+                yield from (part for part in block.parts if isinstance(part, Chain))
+
+    def verify(self, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
+        """Check every line by numbers: see `symbolic.verification.verify`.
+
+        progress: called with (chains done, chains in all).
+        """
+        rows: list[Row] = []
+        chains = list(self.chains)
+        draws: dict[str, list[Draw]] = {}
+        kinks = 0
+        for done, chain in enumerate(chains, 1):
+            setting = chain.setting
+            if setting.name not in draws:
+                derived = {result.tensor.key: result.tensor for result in setting.derivation.results}
+                draws[setting.name] = drawn_points(setting.program, points, seed, setting.meaning(), derived)
+                kinks = max(kinks, len(draws[setting.name]) - points)
+            frame = Frame(f"{setting.name}: {chain.name}", chain.indices, chain.shape, setting.tensors)
+            steps = list(chain.steps)
+            if len(chain.heads) > 1:
+                steps = [Step(steps[0].rule, chain.heads[0], chain.heads[-1]), *steps]
+            rows += check_steps(frame, steps, draws[setting.name], setting.program.example)
+            rows += self._matrices(chain, frame, draws[setting.name])
+            if progress:
+                progress(done, len(chains))
+        return Report(tuple(rows), "sizes chosen for each setting", points, kinks)
+
+    def _matrices(self, chain: Chain, frame: Frame, draws: Sequence[Draw]) -> Iterator[Row]:
+        """Every line that the page writes in matrix notation, against what it writes."""
+        writer = ChainWriter(chain.setting.printer(self.notation), chain.form)
+        indices, shape = writer.axes(chain.indices, chain.shape)
+        turned = replace(frame, indices=tuple(indices), shape=tuple(shape))
+        for side in (*chain.heads, *(step.after for step in chain.steps)):
+            form = writer.matrix(side, chain.indices, chain.shape)
+            if form is not None and form is not side:
+                yield from check_steps(turned, [Step(WRITE_AS_MATRICES, side, form)], draws, writer.printer.example)
+
+    def latex(self, report: Report | None = None) -> str:
+        """The page as a LaTeX document, ready for pdflatex; the same exposition gives the same text.
+
+        report: the outcome of `verify`, which the page then states.
+        """
+        return _Page(self).document(report)
+
+
+class _Page:
+    """Writes one exposition."""
+
+    def __init__(self, exposition: Exposition) -> None:
+        self.exposition = exposition
+        self.writers: dict[tuple[str, str], ChainWriter] = {}
+        self.used: dict[str, Rule] = {}
+
+    def writer(self, setting: Setting, form: str) -> ChainWriter:
+        key = (setting.name, form)
+        if key not in self.writers:
+            self.writers[key] = ChainWriter(setting.printer(self.exposition.notation), form)
+        return self.writers[key]
+
+    def document(self, report: Report | None) -> str:
+        blocks = [self.block(block) for block in self.exposition.blocks]
+        title = rf"\begin{{center}}{{\LARGE {escape_text(self.exposition.title)}}}\end{{center}}"
+        parts = [PREAMBLE + r"\begin{document}", title, *blocks]
+        return joined_parts([*parts, *verdict(report), *rules_used(self.used.values()), r"\end{document}"])
+
+    def block(self, block: Block) -> str:
+        if isinstance(block, Heading):
+            return rf"\{'sub' * (block.level - 1)}section*{{{escape_text(block.text)}}}"
+        if isinstance(block, Paragraph):
+            return self.paragraph(block)
+        return self.display(block)
+
+    def paragraph(self, block: Paragraph) -> str:
+        pieces = re.split(r"\{(\w+)\}", block.text)
+        written = []
+        for n, piece in enumerate(pieces):
+            written.append(f"${self.formula(block, block.parts[piece])}$" if n % 2 else escape_text(piece))
+        return "".join(written)
+
+    def formula(self, block: Paragraph, part: Basic | Tensor | str) -> str:
+        if isinstance(part, str):
+            return part
+        assert block.setting is not None, "a formula needs the setting whose it is"
+        printer = self.writer(block.setting, "component").printer
+        return printer.bare(part) if isinstance(part, Tensor) else printer.doprint(part)
+
+    def display(self, block: Display) -> str:
+        lines: list[Line] = []
+        for part in block.parts:
+            if isinstance(part, str):
+                lines.append(Line(*_sides(part)))
+            elif isinstance(part, Chain):
+                lines += self.chain(part, block)
+            else:
+                setting, equation = part
+                lines.append(self.writer(setting, block.form or "matrix").forward(equation))
+        if not block.labels or block.number:
+            lines = [Line(line.left, line.right) for line in lines]
+        if block.braced:
+            body = "\n".join([r"\left\{\begin{aligned}", rows(lines, tags=False), r"\end{aligned}\right."])
+            tag = rf" \tag{{{block.number}}}" if block.number else ""
+            return "\n".join([r"\begin{equation*}", body + tag, r"\end{equation*}"])
+        text = display(lines)
+        return (
+            text.replace("\n\\end{align*}", rf" \tag{{{block.number}}}" + "\n\\end{align*}") if block.number else text
+        )
+
+    def chain(self, chain: Chain, block: Display) -> list[Line]:
+        writer = self.writer(chain.setting, chain.form)
+        for step in chain.steps if block.labels and not block.number else ():
+            self.used[step.rule.name] = step.rule
+        items: list[tuple[Basic, str]] = [(chain.heads[-1], "definition" if len(chain.heads) > 1 else "")]
+        items += [(step.after, escape_text(step.label)) for step in chain.steps]
+        printer = writer.printer
+        sides = [*chain.heads, *(step.after for step in chain.steps)]
+        with (
+            printer.lettering(*sides),
+            printer.marking(chain.heads[-1]),
+            printer.shaped(chain.setting.program.value_of if block.shapes else None),
+        ):
+            return writer.chain(chain.heads, items, chain.indices, chain.shape)
+
+
+def _sides(text: str) -> tuple[str, list[str]]:
+    left, _, right = text.partition("&=")
+    return left.strip(), [right.strip()]

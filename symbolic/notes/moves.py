@@ -1,0 +1,351 @@
+"""Moves: how one line of an exposition follows from the line before. None is about an activation, a loss or a note.
+
+A `Telling` holds the line that was reached; each move rewrites the derivatives in it by one rule, with the engine's own
+calculus, and appends a step. What a move cannot do raises a DerivationError.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from sympy import Basic, Expr, Indexed, KroneckerDelta, Mul, Sum, Symbol
+from sympy.core.traversal import preorder_traversal
+
+from symbolic.backpropagation import Term, is_elementwise, local_steps
+from symbolic.calculus import contract, derivative, fresh, letters, rename_bound, shape_ranges, substitute_indices
+from symbolic.deltaform import tidy_steps
+from symbolic.errors import DerivationError
+from symbolic.expressions import (
+    Applied,
+    Differentiated,
+    Entry,
+    FunctionDerivative,
+    Inner,
+    PartialDerivative,
+    TotalDerivative,
+)
+from symbolic.matrixform import matrix_form
+from symbolic.notes.exposition import Chain, Setting
+from symbolic.rules import (
+    CHAIN,
+    CONTRACT,
+    DIAGONAL,
+    DIFFERENTIATE,
+    FUNCTION,
+    INNER_PRODUCT,
+    REUSE_OUTPUT,
+    SUBSTITUTE,
+    WRITE_AS_MATRICES,
+    WRITE_OUT,
+    Rule,
+    Step,
+)
+from symbolic.tensors import Equation, Fact, elements, index, indices_of, key_of
+
+
+class Telling:
+    """A chain of equalities under way.
+
+    head: what it begins with: the derivative of one tensor element by the usual element of another tensor.
+    """
+
+    def __init__(self, setting: Setting, head: Expr, name: str = "", form: str = "component") -> None:
+        self.setting = setting
+        self.head = head
+        self.name = name or str(head)
+        self.form = form
+        self.now: Basic = head
+        self.steps: list[Step] = []
+        tensor = setting.tensor(key_of(head.by if isinstance(head, TotalDerivative) else head) or "")
+        of = head.of if isinstance(head, TotalDerivative) else None
+        axes = dict(zip(indices_of(of), setting.tensor(key_of(of) or "").shape, strict=True)) if of is not None else {}
+        axes.update(shape_ranges(tensor.indices, tensor.shape))
+        self.ranges: dict[Expr, Expr] = {
+            letter: extent for letter, extent in axes.items() if isinstance(letter, Symbol)
+        }
+
+    def chain(self, *heads: Basic) -> Chain:
+        """The chain as it is; `heads` stand before the head, such as the name that it defines."""
+        indices = tuple(self.ranges)
+        return Chain(
+            self.setting, self.name, (*heads, self.head), indices, tuple(self.ranges.values()), tuple(self.steps), self.form
+        )  # fmt: skip
+
+    def to(
+        self, rule: Rule, after: Basic, because: Fact | Equation | str | None = None, substeps: tuple[Step, ...] = ()
+    ) -> Telling:
+        """One more line, if it says anything new."""
+        if after != self.now:
+            self.steps.append(Step(rule, self.now, after, substeps, because))
+            self.now = after
+        return self
+
+    # ------------------------------------------------------------------ the law of total derivatives
+
+    def through(self, key: str, inner: bool = False) -> Telling:
+        """dL/dv = sum over m of dL/du_m du_m/dv for every derivative dL/dv in the line from which u separates L.
+
+        inner: as the inner product of two vectors. Where the line writes the head out, the head is meant.
+        """
+        if isinstance(self.now, Differentiated):
+            return self.to(CHAIN, self._passed(self.head, key, inner))
+        found = self._last(TotalDerivative)
+        return self.to(CHAIN, self._swapped(found, self._passed(found, key, inner)))
+
+    def _passed(self, node: Expr, key: str, inner: bool) -> Expr:
+        tensor = self.setting.tensor(key)
+        taken = letters(self.now if isinstance(self.now, Expr) else self.head) | set(self.ranges)
+        place: list[Symbol] = []
+        bound: list[tuple[Symbol, Expr]] = []
+        same = tensor.layer == self.setting.tensor(key_of(node.by) or "").layer
+        for letter, extent in zip(tensor.indices, tensor.shape, strict=True):
+            if letter == self.setting.program.example:
+                place.append(letter)
+                continue
+            new = fresh("i" if same else "m", taken)
+            taken.add(new)
+            place.append(new)
+            bound.append((new, extent))
+        element = tensor[tuple(place)]
+        left, right = TotalDerivative(node.of, element), self.derivative(element, node.by)
+        if inner:
+            ((letter, extent),) = bound
+            return Inner(left, right, letter, extent)
+        return Sum(left * right, *((letter, 0, extent - 1) for letter, extent in bound)) if bound else left * right
+
+    def derivative(self, of: Expr, by: Expr) -> Expr:
+        """d of/d by: partial where the equation of `of` has `by` in it, total where more lies between."""
+        equation = self.setting.program.definitions.get(key_of(of) or "")
+        inputs = {key_of(element) for element in elements(equation.rhs)} if equation is not None else set()
+        return (PartialDerivative if key_of(by) in inputs else TotalDerivative)(of, by)
+
+    def summed(self) -> Telling:
+        """Inner products as sums."""
+        swap = {node: node.sum for node in self.now.atoms(Inner)}
+        return self.to(INNER_PRODUCT, self.now.xreplace(swap))
+
+    def diagonal(self) -> Telling:
+        """The sum over i of u_i du_i/dv_j is u_j du_j/dv_j where no other u_i depends on v_j."""
+        return self.to(DIAGONAL, self._everywhere(Sum, self._collapsed))
+
+    def _collapsed(self, node: Sum) -> Expr | None:
+        factors = list(Mul.make_args(node.function))
+        inner = [factor for factor in factors if isinstance(factor, PartialDerivative)]
+        if len(inner) != 1 or len(node.limits) != 1:
+            return None
+        letter, _, high = node.limits[0]
+        raw = self._raw(inner[0], {**self.ranges, letter: high + 1})
+        deltas = [one for one in Mul.make_args(raw) if isinstance(one, KroneckerDelta) and letter in one.args]
+        if not deltas:
+            return None
+        other = next(one for one in deltas[0].args if one != letter)
+        return substitute_indices(node.function, {letter: other})
+
+    # ------------------------------------------------------------------ one equation's derivative
+
+    def slope(self) -> Telling:
+        """f'(z_j) for the derivative of an elementwise function that has a name."""
+
+        def slope(node: Expr) -> Expr | None:
+            equation = self.setting.program.definitions[key_of(node.of) or ""]
+            elementwise = is_elementwise(equation, self.setting.tensor(key_of(node.by) or ""))
+            same = indices_of(node.of) == indices_of(node.by)
+            return FunctionDerivative(node.of, node.by) if elementwise and same else None
+
+        return self.to(FUNCTION, self._everywhere(PartialDerivative, slope))
+
+    def evaluated(self, rule: Rule = DIFFERENTIATE) -> Telling:
+        """The derivative of one equation, in its simplest form, for every one in the line."""
+        substeps: list[Step] = []
+        rules: list[Rule] = []
+
+        def value(node: Expr) -> Expr:
+            steps = self.local(node)
+            substeps.extend(steps)
+            rules.extend(step.rule for step in steps)
+            return steps[-1].after
+
+        after = self._everywhere((PartialDerivative, FunctionDerivative), value)
+        cited = next((step.because for step in substeps if step.rule is REUSE_OUTPUT), None)
+        self.to(REUSE_OUTPUT if REUSE_OUTPUT in rules else rule, after, cited, tuple(substeps))
+        if isinstance(self.now, Expr):
+            self.to(CONTRACT, contract(self.now, self.ranges))
+        return self
+
+    def local(self, node: Expr) -> list[Step]:
+        """Steps from the derivative of one equation to its simplest form."""
+        equation = self.setting.program.definitions[key_of(node.of) or ""]
+        tensor = self.setting.tensor(key_of(node.by) or "")
+        if indices_of(node.by) != tensor.indices:
+            raise DerivationError(f"{node} is not taken by the usual element of {tensor.key}")
+        place = indices_of(node.of)
+        elementwise = isinstance(node, FunctionDerivative)
+        free = dict(zip(place, equation.tensor.shape, strict=True))
+        return local_steps(Term(equation, place, tuple(free.items()), elementwise), tensor)
+
+    def _raw(self, node: Expr, ranges: dict[Expr, Expr]) -> Expr:
+        equation = self.setting.program.definitions[key_of(node.of) or ""]
+        rhs = rename_bound(equation.rhs, {*ranges, *indices_of(node.by), *indices_of(node.of)})
+        rhs = substitute_indices(rhs, dict(zip(equation.indices, indices_of(node.of), strict=True)))
+        return contract(derivative(rhs, node.by, indices_of(node.of)), ranges)
+
+    # ------------------------------------------------------------------ what is known
+
+    def known(self, *keys: str) -> Telling:
+        """Derivatives by these tensors (by any, if none is named) replaced by the forms that were derived for them."""
+        forms = {}
+        for result in self.setting.derivation.results:
+            start = result.steps[0].before
+            if isinstance(start, TotalDerivative) and (not keys or result.tensor.of in keys):
+                forms[key_of(start.of), result.tensor.of] = result
+
+        def form(node: Expr) -> Expr | None:
+            result = forms.get((key_of(node.of), key_of(node.by)))
+            if result is None:
+                return None
+            swap = dict(zip(result.steps[0].before.by.indices, node.by.indices, strict=True))
+            avoid = letters(self.now) if isinstance(self.now, Expr) else set()
+            return substitute_indices(rename_bound(result.steps[-1].after, avoid), swap)
+
+        return self.to(SUBSTITUTE, self._everywhere(TotalDerivative, form))
+
+    def tidied(self) -> Telling:
+        """Simplified, with the facts of the data."""
+        if isinstance(self.now, Expr):
+            for step in tidy_steps(contract(self.now, self.ranges), self.setting.program.facts):
+                self.steps.append(replace(step, before=self.now))
+                self.now = step.after
+        return self
+
+    # ------------------------------------------------------------------ writing out, and writing as matrices
+
+    def written_out(self, preferred: str = "k") -> Telling:
+        """du/dv as d/dv of what u is, in terms of v, with functions called by their names."""
+        found = self._last((TotalDerivative, PartialDerivative))
+        body = self.unfolded(found.of, key_of(found.by) or "", preferred)
+        return self.to(WRITE_OUT, self._swapped(found, Differentiated(body, found.by)))
+
+    def unfolded(self, element: Expr, key: str, preferred: str = "k") -> Expr:
+        """A tensor element as an expression in the tensor `key`: every equation between the two is put in."""
+        program = self.setting.program
+        between = self._between(key)
+        avoid = set(self.ranges) | letters(self.head)
+        body = element
+        for equation in reversed(program.equations):
+            own = equation.tensor.key
+            if own not in between:
+                continue
+            swap: dict[Expr, Expr] = {}
+            for found in dict.fromkeys(_outer_elements(body)):
+                if key_of(found) != own:
+                    continue
+                taken = avoid | letters(body)
+                rhs = _lettered(equation.rhs, taken, preferred)
+                rhs = substitute_indices(rhs, dict(zip(equation.indices, indices_of(found), strict=True)))
+                source = next(iter(dict.fromkeys(elements(rhs))), None)
+                named = equation.function is not None and source is not None
+                if named and is_elementwise(equation, self.setting.tensor(key_of(source) or "")):
+                    rhs = Applied(found, source)
+                swap[found] = rhs
+            body = _put(body, swap)
+        return body
+
+    def _between(self, key: str) -> set[str]:
+        """Keys of what is computed from the tensor `key`."""
+        found = {key}
+        for equation in self.setting.program.equations:
+            if any(key_of(element) in found for element in elements(equation.rhs)):
+                found.add(equation.tensor.key)
+        return found - {key}
+
+    def carried_out(self) -> Telling:
+        """d/dv of what is written out, differentiated; sums over deltas are carried out where they stand."""
+
+        def value(node: Differentiated) -> Expr:
+            return contract(derivative(node.body, node.by, letters(self.now) | set(self.ranges)), self._all_ranges())
+
+        return self.to(DIFFERENTIATE, self._everywhere(Differentiated, value))
+
+    def _all_ranges(self) -> dict[Expr, Expr]:
+        found = dict(self.ranges)
+        for node in preorder_traversal(self.now):
+            if isinstance(node, Sum):
+                found.update((letter, high + 1) for letter, _, high in node.limits)
+        return found
+
+    def moved_out(self) -> Telling:
+        """Factors that do not depend on the letter of a sum stand in front of it."""
+        return self.to(CONTRACT, contract(self.now, self.ranges))
+
+    def as_entries(self) -> Telling:
+        """Every sum with a free letter as an entry of a matrix product: (W^T u)_j."""
+
+        def entry(node: Sum) -> Expr | None:
+            free = [
+                letter for letter in self.ranges if letter in letters(node) and letter != self.setting.program.example
+            ]
+            if len(free) != 1:
+                return None
+            bound = {limit[0]: limit[2] + 1 for limit in node.limits}
+            outside = [one for one in Mul.make_args(node.function) if not letters(one) & set(bound)]
+            inside = Sum(Mul(*(one for one in Mul.make_args(node.function) if one not in outside)), *node.limits)
+            array = matrix_form(inside, free, self.setting.tensors, self.setting.program.example)
+            return Mul(*outside) * Entry(array, *free)
+
+        return self.to(WRITE_AS_MATRICES, self._everywhere(Sum, entry))
+
+    # ------------------------------------------------------------------ rewriting
+
+    def _last(self, kinds: type | tuple[type, ...]) -> Expr:
+        """The one derivative of a kind that still has a step to go: the last one in reading order."""
+        by = self.head.by if isinstance(self.head, TotalDerivative) else None
+        found: list[Any] = [node for node in preorder_traversal(self.now) if isinstance(node, kinds)]
+        matching = [node for node in found if node.by == by]
+        if not matching:
+            raise DerivationError(f"{self.now} holds no derivative that could be rewritten")
+        return matching[-1]
+
+    def _swapped(self, old: Expr, new: Expr) -> Basic:
+        return self.now.xreplace({old: new})
+
+    def _everywhere(self, kinds: type | tuple[type, ...], new: Callable) -> Basic:
+        """The line with every node of these kinds replaced by what `new` gives for it, unless that is None."""
+        swap = {}
+        for node in preorder_traversal(self.now):
+            if isinstance(node, kinds) and node not in swap:
+                value = new(node)
+                if value is not None:
+                    swap[node] = value
+        return self.now.xreplace(swap)
+
+
+def _outer_elements(expression: Basic) -> list[Expr]:
+    """Tensor elements of an expression that can be replaced: not those that only name a function."""
+    if isinstance(expression, Applied):
+        return _outer_elements(expression.argument)
+    if isinstance(expression, Indexed) or (isinstance(expression, Symbol) and key_of(expression) is not None):
+        return [expression]
+    return [found for part in expression.args for found in _outer_elements(part)]
+
+
+def _put(expression: Expr, swap: dict[Expr, Expr]) -> Expr:
+    """The elements replaced, but not where they only name a function."""
+    if isinstance(expression, Applied):
+        return Applied(expression.element, _put(expression.argument, swap))
+    if expression in swap:
+        return swap[expression]
+    if not expression.args or isinstance(expression, Indexed):
+        return expression
+    return expression.func(*(_put(part, swap) for part in expression.args))
+
+
+def _lettered(rhs: Expr, taken: set[Symbol], preferred: str) -> Expr:
+    """The right side with its outermost bound letter called as the note calls it, if that is free."""
+    rhs = rename_bound(rhs, taken)
+    outer = next((node.limits[0][0] for node in preorder_traversal(rhs) if isinstance(node, Sum)), None)
+    letter = index(preferred)
+    if outer is None or letter in taken | letters(rhs):
+        return rhs
+    return rhs.xreplace({outer: letter})
