@@ -60,7 +60,7 @@ class Telling:
         self.steps: list[Step] = []
         tensor = setting.tensor(key_of(head.by if isinstance(head, TotalDerivative) else head) or "")
         of = head.of if isinstance(head, TotalDerivative) else None
-        axes = dict(zip(indices_of(of), setting.tensor(key_of(of) or "").shape, strict=True)) if of is not None else {}
+        axes = {} if of is None else dict(zip(indices_of(of), setting.tensor(key_of(of) or "").shape, strict=True))
         axes.update(shape_ranges(tensor.indices, tensor.shape))
         self.ranges: dict[Expr, Expr] = {
             letter: extent for letter, extent in axes.items() if isinstance(letter, Symbol)

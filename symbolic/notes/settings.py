@@ -36,8 +36,9 @@ def stretch(
     batch: tuple[tuple[Symbol, Expr], ...] = () if examples is None else ((EXAMPLE, size(examples)),)
     letters, extents = tuple(letter for letter, _ in batch), tuple(extent for _, extent in batch)
     where = (*letters, UNIT)
-    kind = ("x", "input", None) if first == 0 else ("a", "activation", first)
-    previous = data = Tensor(*kind, (*extents, width(first)), where)
+    shape = (*extents, width(first))
+    data = Tensor("x", "input", None, shape, where) if first == 0 else Tensor("a", "activation", first, shape, where)
+    previous = data
     parameters: list[Tensor] = []
     equations: list[Equation] = []
     for label, activation in zip(labels, [*activations, None][: len(labels)], strict=True):
