@@ -1,0 +1,27 @@
+"""Options of the test run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def pytest_addoption(parser):
+    parser.addoption("--update", action="store_true", help="write the golden files anew instead of comparing with them")
+
+
+@pytest.fixture
+def golden(request):
+    """Compare a text with the golden file of a name, or write it with --update."""
+
+    def compare(name: str, text: str) -> None:
+        path = GOLDEN / name
+        if request.config.getoption("--update"):
+            path.write_text(text)
+        assert path.exists(), f"{name} is missing; run pytest with --update"
+        assert path.read_text() == text, f"{name} differs; look at it, then run pytest with --update"
+
+    return compare
