@@ -68,10 +68,8 @@ class Telling:
 
     def chain(self, *heads: Basic) -> Chain:
         """The chain as it is; `heads` stand before the head, such as the name that it defines."""
-        indices = tuple(self.ranges)
-        return Chain(
-            self.setting, self.name, (*heads, self.head), indices, tuple(self.ranges.values()), tuple(self.steps), self.form
-        )  # fmt: skip
+        indices, shape = tuple(self.ranges), tuple(self.ranges.values())
+        return Chain(self.setting, self.name, (*heads, self.head), indices, shape, tuple(self.steps), self.form)
 
     def to(
         self, rule: Rule, after: Basic, because: Fact | Equation | str | None = None, substeps: tuple[Step, ...] = ()
