@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from sympy import Expr, Integer, Sum, Symbol
+from sympy import Sum, Symbol
 
 from symbolic.activations import Activation
 from symbolic.depth import Label, width
 from symbolic.layers import EXAMPLE, UNIT, Dense
 from symbolic.losses import Loss
+from symbolic.network import examples_axis, objective_equations, row_tensor, target_facts, target_intervals
 from symbolic.notes.exposition import Setting
 from symbolic.programs import Program
-from symbolic.tensors import Equation, Fact, Tensor, over, size
+from symbolic.tensors import Equation, Tensor, over
 
 
 def stretch(
@@ -22,7 +23,7 @@ def stretch(
     loss: Loss,
     examples: str | None = None,
     reduction: str = "mean",
-    sizes: dict[Symbol, int] | None = None,
+    sizes: Mapping[Symbol, int] | None = None,
     each_output: bool = False,
 ) -> Setting:
     """The layers with these labels, one after the other, from the activation before them to the loss.
@@ -30,45 +31,37 @@ def stretch(
     activations: one for each layer; a last layer may have none, and the loss is then taken of its pre-activation: it
         stands for whatever comes after.
     examples: name of the number of examples, or None for one example. reduction: "mean" or "sum" over them.
-    each_output: the loss of each output unit is a tensor of its own, c[k], and the cost adds them up.
+    sizes: numbers of widths, where they are known.
+    each_output: the loss of each output unit is a tensor of its own, ell[j], and the cost adds them up; the examples'
+        axis is then an axis like any other.
     """
+    batch = examples_axis(examples)
     first = labels[0] - 1
-    batch: tuple[tuple[Symbol, Expr], ...] = () if examples is None else ((EXAMPLE, size(examples)),)
-    letters, extents = tuple(letter for letter, _ in batch), tuple(extent for _, extent in batch)
-    where = (*letters, UNIT)
-    shape = (*extents, width(first))
-    data = Tensor("x", "input", None, shape, where) if first == 0 else Tensor("a", "activation", first, shape, where)
-    previous = data
+    start = ("x", "input", None) if first == 0 else ("a", "activation", first)
+    previous = data = row_tensor(*start, width(first), batch)
     parameters: list[Tensor] = []
     equations: list[Equation] = []
-    for label, activation in zip(labels, [*activations, None][: len(labels)], strict=True):
-        layer = Dense("n", activation or activations[-1])
+    for place, label in enumerate(labels):
+        layer = Dense("n", activations[min(place, len(activations) - 1)])
         parameters += layer.parameters(label, width(label - 1), width(label))
         made = layer.equations(label, previous, width(label), batch)
-        equations += made if activation is not None else made[:1]
+        equations += made if place < len(activations) else made[:1]
         previous = equations[-1].tensor
     units = width(labels[-1])
-    target = Tensor("y", "target", None, (*extents, units), where)
-    one = loss.apply(target[where], previous[where])
+    target = row_tensor("y", "target", None, units, batch)
+    contribution = loss.apply(target.element, previous.element)
     if each_output:
-        each = Tensor("ell", "loss", None, (*extents, units), where)
-        equations.append(Equation(each, where, one))
-        total: Expr = Sum(each[where], over(UNIT, units), *(over(letter, n) for letter, n in batch))
-        equations.append(Equation(Tensor("J", "cost"), (), total))
+        each = row_tensor("ell", "loss", None, units, batch)
+        everything = Sum(each.element, over(UNIT, units), *(over(letter, extent) for letter, extent in batch))
+        equations += [Equation(each, each.indices, contribution), Equation(Tensor("J", "cost"), (), everything)]
     else:
-        ell = Tensor("ell", "loss", None, extents, letters)
-        equations.append(Equation(ell, letters, Sum(one, over(UNIT, units))))
-        if examples is not None:
-            count = size(examples)
-            total = Sum(ell[letters], over(EXAMPLE, count))
-            equations.append(Equation(Tensor("J", "cost"), (), total / count if reduction == "mean" else total))
-    facts = (Fact(Sum(target[where], over(UNIT, units)), Integer(1), "the entries of y sum to 1"),)
+        equations += objective_equations(contribution, units, batch, reduction)
     program = Program(
         leaves=(data, target, *parameters),
         equations=tuple(equations),
-        facts=facts if loss.target_sums_to_one else (),
+        facts=target_facts(loss, target),
         sizes=sizes or {},
-        intervals={} if loss.target_interval is None else {target.key: loss.target_interval},
+        intervals=target_intervals(loss, target),
         example=None if examples is None or each_output else EXAMPLE,
         sense=loss.sense,
         title=name,
