@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Protocol
 
 from sympy import Basic, Expr, Symbol
 
@@ -101,6 +102,14 @@ class Chain:
         return Chain(self.setting, self.name, self.heads[:1], self.indices, self.shape, (step,), self.form)
 
 
+class Claim(Protocol):
+    """A line that is no chain of derivatives, such as a count: it writes and checks itself."""
+
+    def lines(self, notation: Notation) -> list[Line]: ...
+
+    def rows(self) -> Iterator[Row]: ...
+
+
 @dataclass(frozen=True)
 class Heading:
     text: str
@@ -121,13 +130,13 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Display:
-    """Chains and defining equations under each other.
+    """Chains, defining equations and claims under each other.
 
     number: the equation's number, at the right. braced: one brace in front, as for a system of equations. labels:
     whether the rules stand at the right. shapes: every factor is written with its shape.
     """
 
-    parts: Sequence[Chain | tuple[Setting, Equation] | str]
+    parts: Sequence[Chain | tuple[Setting, Equation] | Claim]
     number: str = ""
     braced: bool = False
     labels: bool = True
@@ -180,6 +189,9 @@ class Exposition:
             rows += self._matrices(chain, frame, draws[setting.name])
             if progress:
                 progress(done, len(chains))
+        for block in self.blocks:
+            for part in block.parts if isinstance(block, Display) else ():
+                rows += [] if isinstance(part, (Chain, tuple)) else part.rows()
         return Report(tuple(rows), "sizes chosen for each setting", points, kinks)
 
     def _matrices(self, chain: Chain, frame: Frame, draws: Sequence[Draw]) -> Iterator[Row]:
@@ -244,13 +256,13 @@ class _Page:
     def display(self, block: Display) -> str:
         lines: list[Line] = []
         for part in block.parts:
-            if isinstance(part, str):
-                lines.append(Line(*_sides(part)))
-            elif isinstance(part, Chain):
+            if isinstance(part, Chain):
                 lines += self.chain(part, block)
-            else:
+            elif isinstance(part, tuple):
                 setting, equation = part
                 lines.append(self.writer(setting, block.form or "matrix").forward(equation))
+            else:
+                lines += part.lines(self.exposition.notation)
         if not block.labels or block.number:
             lines = [Line(line.left, line.right) for line in lines]
         if block.braced:
@@ -276,8 +288,3 @@ class _Page:
             printer.shaped(chain.setting.program.value_of if block.shapes else None),
         ):
             return writer.chain(chain.heads, items, chain.indices, chain.shape)
-
-
-def _sides(text: str) -> tuple[str, list[str]]:
-    left, _, right = text.partition("&=")
-    return left.strip(), [right.strip()]

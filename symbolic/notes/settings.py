@@ -37,8 +37,8 @@ def stretch(
     """
     batch = examples_axis(examples)
     first = labels[0] - 1
-    start = ("x", "input", None) if first == 0 else ("a", "activation", first)
-    previous = data = row_tensor(*start, width(first), batch)
+    letter, role, number = ("x", "input", None) if first == 0 else ("a", "activation", first)
+    previous = data = row_tensor(letter, role, number, width(first), batch)
     parameters: list[Tensor] = []
     equations: list[Equation] = []
     for place, label in enumerate(labels):
@@ -52,7 +52,7 @@ def stretch(
     contribution = loss.apply(target.element, previous.element)
     if each_output:
         each = row_tensor("ell", "loss", None, units, batch)
-        everything = Sum(each.element, over(UNIT, units), *(over(letter, extent) for letter, extent in batch))
+        everything = Sum(each.element, over(UNIT, units), *(over(p, extent) for p, extent in batch))
         equations += [Equation(each, each.indices, contribution), Equation(Tensor("J", "cost"), (), everything)]
     else:
         equations += objective_equations(contribution, units, batch, reduction)
