@@ -6,7 +6,7 @@ side. Lines are broken by their estimated width; a rule is named at the right of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sympy import Basic, Expr, Symbol
@@ -25,6 +25,8 @@ BOX_LINE = LINE - 4
 # A summary of more lines than this is not boxed, because a box cannot break across pages.
 BOXED = 24
 DISPLAY = r"\begin{align*}"
+# The letter with which a named function is defined.
+VARIABLE = Symbol("t")
 
 
 @dataclass
@@ -129,6 +131,23 @@ class ChainWriter:
             left, right = sides or (equation.lhs, argument)
             return Line(self.printer.doprint(left), [self.printer.applied(equation.function, right)])
         return self.line(*(sides or (equation.lhs, equation.rhs)))
+
+    def functions(self, equations: Iterable[Equation]) -> list[Line]:
+        """What each named function is, once."""
+        lines: dict[str, Line] = {}
+        for equation in equations:
+            argument = self.argument(equation)
+            if argument is None or equation.function is None or equation.function.latex in lines:
+                continue
+            if self.elementwise(equation):
+                body = equation.rhs.xreplace({argument: VARIABLE})
+                left = self.printer.applied(equation.function, VARIABLE)
+            else:
+                body = equation.rhs
+                tensor = self.printer.tensors[key_of(argument) or ""]
+                left = self.printer.component(equation.function, tensor, equation.lhs)
+            lines[equation.function.latex] = Line(left, self.printer.lines(body, LINE - width(left)))
+        return [line for line in lines.values() if [line.left] != line.right]
 
     def argument(self, equation: Equation) -> Expr | None:
         """The element that a named function is applied to: the only tensor on the right side."""

@@ -46,6 +46,7 @@ INNER_PRODUCT = Rule("inner product", "u * v = sum over m of u_m v_m")
 DIAGONAL = Rule(
     "diagonal", "the sum over i of u_i partial z_i/partial v_j is the term i = j where no other z_i depends on v_j"
 )
+COUNT = Rule("count", "a formula for any depth gives what networks of that depth have")
 WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
 
 # In the order in which a derivation meets them; the page's list of rules and the documentation are made from it.
@@ -64,6 +65,7 @@ RULES = (
     WRITE_OUT,
     INNER_PRODUCT,
     DIAGONAL,
+    COUNT,
     WRITE_AS_MATRICES,
 )
 

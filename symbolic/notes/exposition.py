@@ -23,7 +23,7 @@ from symbolic.latex import LatexPrinter
 from symbolic.notation import Notation, escape_text
 from symbolic.programs import Program, per_example_loss
 from symbolic.rules import WRITE_AS_MATRICES, Result, Rule, Step
-from symbolic.tensors import Equation, Tensor
+from symbolic.tensors import Equation, Tensor, is_letter
 from symbolic.verification import Draw, Frame, Report, Row, check_steps, drawn_points
 from symbolic.vocabulary import Vocabulary
 
@@ -102,6 +102,13 @@ class Chain:
         return Chain(self.setting, self.name, self.heads[:1], self.indices, self.shape, (step,), self.form)
 
 
+@dataclass(frozen=True)
+class Functions:
+    """What the functions of a setting are that have names, each once."""
+
+    setting: Setting
+
+
 class Claim(Protocol):
     """A line that is no chain of derivatives, such as a count: it writes and checks itself."""
 
@@ -129,6 +136,13 @@ class Paragraph:
 
 
 @dataclass(frozen=True)
+class Listing:
+    """Short texts under each other, each with a mark."""
+
+    texts: Sequence[str]
+
+
+@dataclass(frozen=True)
 class Display:
     """Chains, defining equations and claims under each other.
 
@@ -136,7 +150,7 @@ class Display:
     whether the rules stand at the right. shapes: every factor is written with its shape.
     """
 
-    parts: Sequence[Chain | tuple[Setting, Equation] | Claim]
+    parts: Sequence[Chain | tuple[Setting, Equation] | Functions | Claim]
     number: str = ""
     braced: bool = False
     labels: bool = True
@@ -144,7 +158,7 @@ class Display:
     form: str = ""
 
 
-Block = Heading | Paragraph | Display
+Block = Heading | Paragraph | Listing | Display
 
 
 @dataclass(frozen=True)
@@ -191,7 +205,7 @@ class Exposition:
                 progress(done, len(chains))
         for block in self.blocks:
             for part in block.parts if isinstance(block, Display) else ():
-                rows += [] if isinstance(part, (Chain, tuple)) else part.rows()
+                rows += [] if isinstance(part, (Chain, tuple, Functions)) else part.rows()
         return Report(tuple(rows), "sizes chosen for each setting", points, kinks)
 
     def _matrices(self, chain: Chain, frame: Frame, draws: Sequence[Draw]) -> Iterator[Row]:
@@ -235,6 +249,9 @@ class _Page:
     def block(self, block: Block) -> str:
         if isinstance(block, Heading):
             return rf"\{'sub' * (block.level - 1)}section*{{{escape_text(block.text)}}}"
+        if isinstance(block, Listing):
+            items = [rf"\item[$\bullet$] {escape_text(text)}" for text in block.texts]
+            return "\n".join([r"\begin{itemize}", *items, r"\end{itemize}"])
         if isinstance(block, Paragraph):
             return self.paragraph(block)
         return self.display(block)
@@ -251,6 +268,8 @@ class _Page:
             return part
         assert block.setting is not None, "a formula needs the setting whose it is"
         printer = self.writer(block.setting, "component").printer
+        if is_letter(part):
+            return printer.notation.index(part)
         return printer.bare(part) if isinstance(part, Tensor) else printer.doprint(part)
 
     def display(self, block: Display) -> str:
@@ -261,6 +280,8 @@ class _Page:
             elif isinstance(part, tuple):
                 setting, equation = part
                 lines.append(self.writer(setting, block.form or "matrix").forward(equation))
+            elif isinstance(part, Functions):
+                lines += self.writer(part.setting, "component").functions(part.setting.program.equations)
             else:
                 lines += part.lines(self.exposition.notation)
         if not block.labels or block.number:

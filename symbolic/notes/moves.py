@@ -80,6 +80,12 @@ class Telling:
             self.now = after
         return self
 
+    def at_once(self, steps: int = 2) -> Telling:
+        """The last steps as one, by the rule of the first of them; they become its substeps."""
+        parts = tuple(self.steps[-steps:])
+        self.steps[-steps:] = [Step(parts[0].rule, parts[0].before, parts[-1].after, parts)]
+        return self
+
     # ------------------------------------------------------------------ the law of total derivatives
 
     def through(self, key: str, inner: bool = False) -> Telling:
@@ -222,7 +228,7 @@ class Telling:
     def written_out(self, preferred: str = "k") -> Telling:
         """du/dv as d/dv of what u is, in terms of v, with functions called by their names."""
         found = self._last((TotalDerivative, PartialDerivative))
-        body = self.unfolded(found.of, key_of(found.by) or "", preferred)
+        body = contract(self.unfolded(found.of, key_of(found.by) or "", preferred), self._all_ranges())
         return self.to(WRITE_OUT, self._swapped(found, Differentiated(body, found.by)))
 
     def unfolded(self, element: Expr, key: str, preferred: str = "k") -> Expr:
@@ -347,3 +353,8 @@ def _lettered(rhs: Expr, taken: set[Symbol], preferred: str) -> Expr:
     if outer is None or letter in taken | letters(rhs):
         return rhs
     return rhs.xreplace({outer: letter})
+
+
+def by(setting: Setting, key: str) -> TotalDerivative:
+    """The derivative of the setting's loss by a tensor, at its usual letters."""
+    return TotalDerivative(setting.loss.element, setting.tensor(key).element)
