@@ -23,6 +23,14 @@ class ArchitectureSyntaxError(ArchitectureError):
     """An architecture string that cannot be read; says the column and draws a caret."""
 
 
+class FormulaSyntaxError(DeltaformError):
+    """A LaTeX formula that cannot be read; says `line` and `column`, from 1, and draws a caret."""
+
+    def __init__(self, message: str, line: int = 1, column: int = 1) -> None:
+        super().__init__(message)
+        self.line, self.column = line, column
+
+
 class ProgramError(DeltaformError):
     """Equations that do not form a program: a tensor defined twice or never, indices that do not fit shapes."""
 

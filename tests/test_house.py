@@ -10,7 +10,7 @@ SYMBOLIC = sorted((ROOT / "symbolic").rglob("*.py"))
 CODEGEN = sorted((ROOT / "codegen").rglob("*.py"))
 STANDARD = {
     "__future__", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools",
-    "hashlib",
+    "bisect", "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
     "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "types", "typing", "unicodedata",
     "warnings",
