@@ -100,6 +100,19 @@ def written_out(expression: Basic, tensors: Mapping[str, Tensor], loss: Tensor |
     return expression.xreplace(swap) if swap else expression
 
 
+def without_single_terms(expression: Basic) -> Basic:
+    """Every sum over an axis of one element as its only term; the page writes no index at such an axis."""
+    while single := [node for node in preorder_traversal(expression) if _has_single_term(node)]:
+        limits = {node: [limit for limit in node.limits if limit[2] != 0] for node in single}
+        swap = {node: Sum(node.function, *kept) if kept else node.function for node, kept in limits.items()}
+        expression = expression.xreplace(swap)
+    return expression
+
+
+def _has_single_term(node: Basic) -> bool:
+    return isinstance(node, Sum) and any(high == 0 for _, _, high in node.limits)
+
+
 def turned(node: Basic, tensors: Mapping[str, Tensor]) -> Basic:
     """The same with each weight matrix W, and each gradient by it, standing for its transpose: its rows are inputs."""
     inner = node.args[0] if isinstance(node, Transpose) else node

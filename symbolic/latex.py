@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from sympy import Add, Basic, Expr, Indexed, KroneckerDelta, Mul, Or, Piecewise, Sum, Symbol, log, true
 from sympy.core.relational import Relational
 
-from symbolic.conventions import index_names, turned, written_out
+from symbolic.conventions import index_names, turned, without_single_terms, written_out
 from symbolic.errors import UsageError
 from symbolic.expressions import (
     Applied,
@@ -52,7 +52,7 @@ from symbolic.matrixform import matrix_form
 from symbolic.notation import LETTER_OF, braced, run
 from symbolic.printorder import ADD, ATOM, MULTIPLY, OPEN, OrderedPrinter, beside, brackets
 from symbolic.recognition import indicator, maximum, negated, norm
-from symbolic.tensors import FunctionName, Tensor, indices_of, key_of
+from symbolic.tensors import FunctionName, Tensor, indices_of, is_letter, key_of
 
 RELATIONS = {">": ">", "<": "<", ">=": r"\ge", "<=": r"\le", "==": "=", "!=": r"\ne"}
 
@@ -72,6 +72,7 @@ class LatexPrinter(OrderedPrinter):
 
     def _conventional(self, expression: Basic) -> Basic:
         """What the notation has no letter for is written out, and weights are turned as it has them."""
+        expression = without_single_terms(expression)
         if self.notation.adjoints == "partial":
             expression = written_out(expression, self.tensors, self.loss or self.objective, self.example)
         return turned(expression, self.tensors) if self.notation.weight_rows == "inputs" else expression
@@ -237,7 +238,7 @@ class LatexPrinter(OrderedPrinter):
             if usual == self.example:
                 if position != self.example or self._marking:
                     example = self._position(position)
-            else:
+            elif extent != 1:
                 below.append(self._position(position, extent))
         return self._tensor(tensor, below, example)
 
@@ -357,14 +358,16 @@ class LatexPrinter(OrderedPrinter):
         return r"\text{not } " + brackets(self._text(node.args[0]))
 
     def _print_Relational(self, node: Relational) -> str:
+        if is_letter(node.lhs) and is_letter(node.rhs):
+            # Both are counted from `first`.
+            return f"{self._index(node.lhs)} {RELATIONS[node.rel_op]} {self._index(node.rhs)}"
         return f"{self._text(node.lhs)} {RELATIONS[node.rel_op]} {self._text(node.rhs)}"
 
     def _print_Undefined(self, node: Undefined) -> str:
         name = self.notation.function(node.name)
         inside = brackets(", ".join(self._text(part) for part in node.arguments))
         if len(node.orders) == 1:
-            order = node.orders[0]
-            return f"{name}{chr(39) * order}{inside}" if order <= 3 else f"{name}^{{({order})}}{inside}"
+            return self._primed(name, node.orders[0]) + inside
         signs = "".join(
             rf"{self.notation.partial}_{{{n}}}{'' if order == 1 else f'^{{{order}}}'} "
             for n, order in enumerate(node.orders, start=1) if order
@@ -374,7 +377,14 @@ class LatexPrinter(OrderedPrinter):
     def _slope(self, key: str | None, argument: Basic) -> str:
         function = self.functions.get(key or "")
         name = self.notation.function(function) if function is not None else "f"
-        return f"{name}'{brackets(self._text(argument))}"
+        return self._primed(name, 1) + brackets(self._text(argument))
+
+    def _primed(self, name: str, order: int) -> str:
+        """A function differentiated so often; a name with a superscript stands in brackets: (g^{[N]})'."""
+        if order == 0:
+            return name
+        base = brackets(name) if "^" in name else name
+        return base + "'" * order if order <= 3 else f"{base}^{{({order})}}"
 
     def _print_FunctionDerivative(self, node: FunctionDerivative) -> str:
         return self._slope(key_of(node.of), node.by)

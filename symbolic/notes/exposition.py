@@ -57,13 +57,19 @@ class Setting:
 
     def meaning(self) -> dict[str, tuple[str, str]]:
         """What each derived tensor stands for: key -> (tensor differentiated, tensor by which)."""
-        return {
+        given = {tensor.key: (self.loss.key, tensor.of or "") for tensor in self.derivation.given}
+        return given | {
             result.tensor.key: (
                 self.program.objective if result.tensor.role == "gradient" and result.named else self.loss.key,
                 result.tensor.of or "",
             )
             for result in self.derivation.results
         }
+
+    def derived(self) -> dict[str, Tensor]:
+        """Each derived tensor by its key."""
+        tensors = (*self.derivation.given, *(result.tensor for result in self.derivation.results))
+        return {tensor.key: tensor for tensor in tensors}
 
     def printer(self, notation: Notation) -> LatexPrinter:
         return Vocabulary.of(self.program, self.tensors).printer(notation)
@@ -192,8 +198,8 @@ class Exposition:
         for done, chain in enumerate(chains, 1):
             setting = chain.setting
             if setting.name not in draws:
-                derived = {result.tensor.key: result.tensor for result in setting.derivation.results}
-                draws[setting.name] = drawn_points(setting.program, points, seed, setting.meaning(), derived)
+                meaning, derived = setting.meaning(), setting.derived()
+                draws[setting.name] = drawn_points(setting.program, points, seed, meaning, derived)
                 kinks = max(kinks, len(draws[setting.name]) - points)
             frame = Frame(f"{setting.name}: {chain.name}", chain.indices, chain.shape, setting.tensors)
             steps = list(chain.steps)

@@ -58,8 +58,9 @@ class Telling:
         self.form = form
         self.now: Basic = head
         self.steps: list[Step] = []
-        tensor = setting.tensor(key_of(head.by if isinstance(head, TotalDerivative) else head) or "")
-        of = head.of if isinstance(head, TotalDerivative) else None
+        known = isinstance(head, (TotalDerivative, PartialDerivative))
+        tensor = setting.tensor(key_of(head.by if known else head) or "")
+        of = head.of if known else None
         axes = {} if of is None else dict(zip(indices_of(of), setting.tensor(key_of(of) or "").shape, strict=True))
         axes.update(shape_ranges(tensor.indices, tensor.shape))
         self.ranges: dict[Expr, Expr] = {
@@ -80,10 +81,10 @@ class Telling:
             self.now = after
         return self
 
-    def at_once(self, steps: int = 2) -> Telling:
-        """The last steps as one, by the rule of the first of them; they become its substeps."""
+    def at_once(self, steps: int = 2, rule: Rule | None = None) -> Telling:
+        """The last steps as one, by a rule, or that of the first of them; they become its substeps."""
         parts = tuple(self.steps[-steps:])
-        self.steps[-steps:] = [Step(parts[0].rule, parts[0].before, parts[-1].after, parts)]
+        self.steps[-steps:] = [Step(rule or parts[0].rule, parts[0].before, parts[-1].after, parts)]
         return self
 
     # ------------------------------------------------------------------ the law of total derivatives
