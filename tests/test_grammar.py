@@ -18,12 +18,12 @@ from test_print_faithful import PRINTER, cases
 from test_properties import CALM, N, i, j
 
 from symbolic import NOTATIONS, Network, derive
-from symbolic.commands import KNOWN
 from symbolic.errors import DeltaformError, DeltaformWarning, FormulaSyntaxError, MissingExtra, NoMatrixForm, UsageError
-from symbolic.grammar import DEEPEST_TREE, GRAMMAR, parse_formula
-from symbolic.lexemes import AROUND, LONGEST
 from symbolic.matrixform import matrix_form
-from symbolic.syntax import (
+from symbolic.reading.commands import KNOWN
+from symbolic.reading.grammar import DEEPEST_TREE, GRAMMAR, parse_formula
+from symbolic.reading.lexemes import AROUND, LONGEST
+from symbolic.reading.syntax import (
     Case,
     Cases,
     Display,

@@ -1,8 +1,8 @@
 """LaTeX formula -> syntax tree, by an LALR grammar.
 
-The grammar decides structure only; `symbolic.syntax` says which. Three stages, each in one pass over the text:
-`symbolic.lexemes` reads characters, `symbolic.layout` the lines and columns of a display, and lark the grammar below;
-`symbolic.reductions` has what each of its rules becomes, bottom-up while it is read.
+The grammar decides structure only; `syntax` says which. Three stages, each in one pass over the text: `lexemes` reads
+characters, `layout` the lines and columns of a display, and lark the grammar below; `reductions` has what each of its
+rules becomes, bottom-up while it is read.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import lru_cache
 from typing import Any
 
 from symbolic.errors import MissingExtra, UsageError
-from symbolic.layout import terminals
-from symbolic.lexemes import Places, extent, lexemes, offset_of, syntax_error
-from symbolic.reductions import Reductions, Refused
-from symbolic.syntax import Node, children
+from symbolic.reading.layout import terminals
+from symbolic.reading.lexemes import Places, extent, lexemes, offset_of, syntax_error
+from symbolic.reading.reductions import Reductions, Refused
+from symbolic.reading.syntax import Node, children
 
 DEEPEST_TREE = 100  # levels of the tree; formulas of notes have at most 20
 

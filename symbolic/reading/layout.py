@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from symbolic.commands import LINKS, PHRASES
-from symbolic.lexemes import GAPS, Lexeme, syntax_error
+from symbolic.reading.commands import LINKS, PHRASES
+from symbolic.reading.lexemes import GAPS, Lexeme, syntax_error
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*", re.ASCII)
 _PUNCTUATION = frozenset({"COMMA", "SEMICOLON", "STOP"})

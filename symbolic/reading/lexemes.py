@@ -13,7 +13,8 @@ from bisect import bisect_right
 from dataclasses import dataclass
 from typing import NamedTuple, NoReturn
 
-from symbolic.commands import (
+from symbolic.errors import FormulaSyntaxError
+from symbolic.reading.commands import (
     ARRANGING,
     BRACKETS,
     CASES,
@@ -31,7 +32,6 @@ from symbolic.commands import (
     TEXTS,
     UNREAD,
 )
-from symbolic.errors import FormulaSyntaxError
 
 LONGEST = 20_000  # characters of a formula; a page has displays of three thousand
 DEEPEST = 40  # brackets, braces and environments in each other

@@ -1,6 +1,6 @@
 """What each rule of the grammar becomes: the nodes of the syntax tree, made bottom-up.
 
-The methods of `Reductions` are called after the rules in `symbolic.grammar`; what a symbol means is nothing to them.
+The methods of `Reductions` are called after the rules in `grammar`; what a symbol means is nothing to them.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from symbolic.commands import MATRICES
-from symbolic.syntax import (
+from symbolic.reading.commands import MATRICES
+from symbolic.reading.syntax import (
     Accent,
     BigOperator,
     Brackets,

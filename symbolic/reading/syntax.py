@@ -1,7 +1,7 @@
 """The neutral syntax tree of a LaTeX formula: what is written where, and nothing about what it means.
 
-`symbolic.grammar.parse_formula` makes the tree. Whether a row such as g (z) is a call or a product, and whether a mark
-above a letter is a power, a layer, an example or a transpose, is for the symbol table of a notation to say.
+`grammar.parse_formula` makes the tree. Whether a row such as g (z) is a call or a product, and whether a mark above a
+letter is a power, a layer, an example or a transpose, is for the symbol table of a notation to say.
 
 Texts are LaTeX in one spelling (\\leq is \\le, \\bm is \\boldsymbol). Two trees are equal if they are written alike;
 where they stand in the text, `line` and `column` from 1, does not count.
