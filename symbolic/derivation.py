@@ -49,6 +49,20 @@ class Derivation:
                 return result
         raise DerivationError(f"there is no result {key!r}; there are {', '.join(r.tensor.key for r in self.results)}")
 
+    @property
+    def parts(self) -> tuple[Derivation, ...]:
+        """What a page has to write: this one. A derivation for any depth has two."""
+        return (self,)
+
+    @property
+    def title(self) -> str:
+        return self.program.title
+
+    @property
+    def forward(self) -> tuple[Equation, ...]:
+        """The defining equations, from the inputs to the objective."""
+        return self.program.equations
+
     def __str__(self) -> str:
         """The named results, as equations."""
         return "\n".join(str(result.equation) for result in self.results if result.named)
@@ -84,7 +98,7 @@ class Derivation:
     def latex(
         self,
         notation: str | Notation = "cs229",
-        form: str = "matrix",
+        form: str | None = None,
         detail: str = "layer",
         report: Report | None = None,
     ) -> str:

@@ -1,9 +1,8 @@
-"""A derivation as a complete LaTeX document: set-up, output layer, hidden layers backwards, parameters,
-summary, rules.
+"""A derivation as a complete LaTeX document: set-up, output layer, hidden layers backwards, parameters, summary, rules.
 
-Everything that is said is read off the derivation's records. Lines are broken here, by the estimated width,
-and a rule is named at the right of the line that it made. In matrix form a line that matrices cannot say
-stays in components, with its own left side.
+Everything that is said is read off the derivation's records. In matrix form a line that matrices cannot say stays in
+components, with its own left side. A derivation for any depth has two parts, the last layer and any layer before it; a
+page of it states the induction that joins them.
 
 The document needs pdflatex with `texlive-latex-base` and nothing else.
 """
@@ -14,28 +13,28 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from sympy import Add, Basic, Expr, Mul, Piecewise, Symbol
+from sympy import Add, Expr, Mul, Piecewise
 
-from symbolic.chains import BOX_LINE, LINE, ChainWriter, Line, boxed, display, joined
-from symbolic.errors import NoMatrixForm, UsageError
+from symbolic.chains import LINE, boxed, display
+from symbolic.depth import DEPTH, LAYER, Label, split_label
+from symbolic.errors import UsageError
 from symbolic.evaluation import DIGITS
 from symbolic.expressions import Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
-from symbolic.matrices import MatrixExpression
-from symbolic.matrixform import stacked_form
 from symbolic.notation import Notation, escape_text
 from symbolic.notations import notation_named
-from symbolic.rules import DEFINITION, RULES, Result, Rule, Step
-from symbolic.tensors import key_of
+from symbolic.rules import RULES, Result, Rule
+from symbolic.sections import DETAILS, ResultWriter
+from symbolic.tensors import Equation, Tensor
 from symbolic.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
+    from symbolic.induction import GeneralDerivation
     from symbolic.verification import Report
 
 FORMS = ("matrix", "component")
-DETAILS = ("result", "layer", "rule")
 PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[utf8]{inputenc}
 \usepackage[margin=22mm]{geometry}
@@ -51,32 +50,33 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 
 # A word of a law that is a formula.
 FORMULA = re.compile(r"partial|[A-Za-z]|[*=<>+-]|[A-Za-z0-9^]*[_/\[\]='()][A-Za-z0-9_/\[\]='()^-]*")
-# The letter with which a named function is defined.
-VARIABLE = Symbol("t")
 
 
 def latex_document(
-    derivation: Derivation,
+    derivation: Derivation | GeneralDerivation,
     notation: str | Notation = "cs229",
-    form: str = "matrix",
+    form: str | None = None,
     detail: str = "layer",
     report: Report | None = None,
 ) -> str:
     """The whole derivation as a LaTeX document, ready for pdflatex. The same input gives the same text.
 
     notation: a name of NOTATIONS, or a Notation.
-    form:     "matrix" writes W^T delta where matrices can say it, "component" writes sums over indices.
+    form:     "matrix" writes W^T delta where matrices can say it, "component" writes sums over indices; None is
+              what the notation has.
     detail:   "result" gives results only, "layer" the main steps, "rule" every substep as well.
     report:   the outcome of `derivation.verify()`, which the page then states; without it the page claims nothing.
 
     Raises:
         UsageError: an argument that is none of these, or an expression that the page has no form for.
     """
+    notation = notation_named(notation)
+    form = notation.form if form is None else form
     if form not in FORMS:
         raise UsageError(f"form must be one of {', '.join(FORMS)}, not {form!r}")
     if detail not in DETAILS:
         raise UsageError(f"detail must be one of {', '.join(DETAILS)}, not {detail!r}")
-    return _Page(derivation, notation_named(notation), form, detail, report).document()
+    return _Page(derivation, notation, form, detail, report).document()
 
 
 def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
@@ -85,30 +85,32 @@ def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
 
 
 class _Page:
-    """Writes one document. Results are written one after the other: the cost is linear in their number."""
+    """Writes one document.
+
+    parts: one writer for a derivation, two for one of any depth: the last layer, and any layer before it.
+    """
 
     def __init__(
-        self, derivation: Derivation, notation: Notation, form: str, detail: str, report: Report | None
-    ) -> None:
+        self, derivation: Derivation | GeneralDerivation, notation: Notation, form: str, detail: str,
+        report: Report | None,
+    ) -> None:  # fmt: skip
         self.derivation = derivation
-        self.program = derivation.program
-        self.tensors = derivation.tensors
-        self.printer = printer_for(derivation, notation)
+        self.used: dict[str, Rule] = {}
+        self.parts = [ResultWriter(part, notation, form, detail, self.used) for part in derivation.parts]
+        self.notation = notation
         self.form = form
         self.detail = detail
         self.report = report
-        self.writer = ChainWriter(self.printer, form)
-        self.used: dict[str, Rule] = {}
+        self.program = self.parts[0].program
+        self.printer = self.parts[0].printer
 
     def document(self) -> str:
-        sizes = {str(size): size for t in self.tensors.values() for n in t.shape for size in n.free_symbols}
-        words = {"->": r"$\to$"} | {name: f"${self.printer.doprint(size)}$" for name, size in sizes.items()}
-        title = " ".join(words.get(word) or escape_text(word) for word in self.program.title.split()) or "A program"
         parts = [
             PREAMBLE + r"\begin{document}",
-            r"\begin{center}{\LARGE Backpropagation}\\[1.2ex]{\large " + title + r"}\end{center}",
+            r"\begin{center}{\LARGE Backpropagation}\\[1.2ex]{\large " + self._title() + r"}\end{center}",
             *self._setup(),
             *(self._sections() if self.detail != "result" else []),
+            *self._induction(),
             *self._summary(),
             *verdict(self.report),
             *rules_used(self.used.values()),
@@ -116,21 +118,52 @@ class _Page:
         ]
         return joined_parts(parts)
 
+    @property
+    def any_depth(self) -> bool:
+        return len(self.parts) > 1
+
+    def _title(self) -> str:
+        sizes = {
+            str(size): (part, size)
+            for part in self.parts for tensor in part.tensors.values() for n in tensor.shape for size in n.free_symbols
+        }  # fmt: skip
+        words = {"->": r"$\to$", "...": r"$\cdots$"}
+        words |= {name: f"${part.printer.doprint(size)}$" for name, (part, size) in sizes.items()}
+        words |= (
+            {"n_0": f"${self.notation.width_of(0)}$", "n_1": f"${self.notation.width_of(1)}$"} if self.any_depth else {}
+        )
+        words |= {"n_depth": f"${self.notation.width_of(DEPTH)}$"}
+        title = self.derivation.title
+        return " ".join(words.get(word) or escape_text(word) for word in title.split()) or "A program"
+
     # ------------------------------------------------------------------ set-up
 
     def _setup(self) -> Iterator[str]:
         program = self.program
         yield r"\section*{Set-up}"
+        if self.any_depth:
+            first, any_layer = self.notation.layer_number(1), self.notation.any_layer
+            yield (
+                f"A network of any number of layers. The last one is layer ${self.notation.depth}$; a layer "
+                f"${any_layer} = {first}, \\dots, {self.notation.layer_number(DEPTH - 1)}$ is any of those before it. The "
+                f"activation of layer ${self.notation.layer_number(0)}$ is the input ${self._input()}$."
+            )
         yield self._shapes()
         yield self._count()
         yield "Forward" + (", for one example:" if program.example is not None else ":")
-        yield display([self.writer.forward(equation) for equation in program.equations])
-        functions = self._functions()
+        yield display([part.lines.forward(equation) for part, equation in self._forward()])
+        functions = {
+            line.left: line
+            for part, equation in self._forward() for line in part.lines.functions([equation])
+        }  # fmt: skip
         if functions:
             yield "where"
-            yield display(functions)
-        undefined = sorted({node for e in program.equations for node in e.rhs.atoms(Undefined)}, key=str)
-        names = sorted({self.printer.notation.function(node.name) for node in undefined})
+            yield display(list(functions.values()))
+        if self.notation.batch and program.example is not None:
+            yield "For all examples at once; capital letters are matrices whose rows are the examples:"
+            yield display([part.stacked_forward(equation) for part, equation in self._forward() if equation.indices])
+        undefined = sorted({node for _, e in self._forward() for node in e.rhs.atoms(Undefined)}, key=str)
+        names = sorted({self.notation.function(node.name) for node in undefined})
         if names:
             formulas = ", ".join(f"${name}$" for name in names)
             yield f"Of {formulas} nothing is assumed but that the derivatives exist."
@@ -138,38 +171,53 @@ class _Page:
             formula = f"{self.printer.doprint(fact.before)} = {self.printer.doprint(fact.after)}"
             yield f"Given: {escape_text(fact.statement)}, ${formula}$."
         yield self._aim()
-        if any(equation.rhs.has(Piecewise) for equation in program.equations):
+        if any(equation.rhs.has(Piecewise) for _, equation in self._forward()):
             yield (
                 "Convention: where a function is defined by cases, its derivative is that of the case which "
                 "holds at the point, at the border between two cases too."
             )
         if self.form == "matrix":
-            sign, ones = self.printer.notation.hadamard, self.printer.notation.ones
+            sign, ones = self.notation.hadamard, self.notation.ones
             yield (
                 f"Vectors are columns. ${sign}$ is the product entry by entry; functions, powers and "
                 f"quotients of vectors are meant entry by entry, and ${ones}$ is the vector of ones."
             )
 
+    def _input(self) -> str:
+        tensor = Tensor("x", "input", None, (self.program.tensors[self.program.leaves[0].key].shape[-1],))
+        return LatexPrinter(self.notation, {"x": tensor}).bare(tensor)
+
+    def _forward(self) -> Iterator[tuple[ResultWriter, Equation]]:
+        """The defining equations, in order, each with the writer of the part that it belongs to."""
+        for equation in self.derivation.forward:
+            yield next((p, equation) for p in self.parts if equation.tensor.key in p.program.definitions)
+
+    def _leaves(self) -> Iterator[tuple[ResultWriter, Tensor]]:
+        """What the equations start from, each once; of a next layer, which is only looked back from, nothing."""
+        seen: set[str] = set()
+        for part in reversed(self.parts):
+            used = {key for equation in self.derivation.forward for key in part.keys(equation)}
+            for leaf in part.program.leaves:
+                if leaf.key not in seen and (leaf.key in used or not self.any_depth):
+                    seen.add(leaf.key)
+                    yield part, leaf
+
     def _shapes(self) -> str:
         rows = [r"\textit{symbol} & \textit{what it is} & \textit{shape} & \\[0.4ex]"]
-        for tensor in self.program.leaves:
+        for part, tensor in self._leaves():
+            program, printer = part.program, part.printer
             pairs = zip(tensor.shape, tensor.indices, strict=True)
-            extents: Sequence[Expr] = [extent for extent, letter in pairs if letter != self.program.example]
+            extents: Sequence[Expr] = [extent for extent, letter in pairs if letter != program.example]
             if tensor.role == "parameter":
-                _, extents = self.writer.axes(tensor.indices, tensor.shape)
-            shape = self._shape(extents)
-            numbers = self._shape([self.program.value_of(extent) for extent in extents])
+                _, extents = part.lines.axes(tensor.indices, tensor.shape)
+            shape = _shape(extents, printer)
+            numbers = _shape([program.value_of(extent) for extent in extents], printer)
             known = f"${numbers}$" if numbers != shape else ""
-            rows.append(rf"${self.printer.bare(tensor)}$ & {tensor.role} & ${shape}$ & {known} \\")
+            rows.append(rf"${printer.bare(tensor)}$ & {tensor.role} & ${shape}$ & {known} \\")
         return "\n".join([r"\begin{longtable}[l]{@{}l@{\qquad}l@{\qquad}l@{\qquad}l@{}}", *rows, r"\end{longtable}"])
 
-    def _shape(self, extents: Sequence[Expr]) -> str:
-        if not extents:
-            return r"\mathbb{R}"
-        return r"\mathbb{R}^{" + r" \times ".join(self.printer.doprint(extent) for extent in extents) + "}"
-
     def _count(self) -> str:
-        parameters = self.program.parameters
+        parameters = () if self.any_depth else self.program.parameters
         counts = [Mul(*tensor.shape) for tensor in parameters]
         formula = " + ".join(self.printer.doprint(count) for count in counts)
         total = self.printer.doprint(self.program.value_of(Add(*counts)))
@@ -178,33 +226,18 @@ class _Page:
             text = total if width(total) <= LINE else ""
         return f"Number of parameters: ${text}$." if parameters and text else ""
 
-    def _functions(self) -> list[Line]:
-        """What each named function is, once."""
-        lines: dict[str, Line] = {}
-        for equation in self.program.equations:
-            argument = self.writer.argument(equation)
-            if argument is None or equation.function is None or equation.function.latex in lines:
-                continue
-            if self.writer.elementwise(equation):
-                body = equation.rhs.xreplace({argument: VARIABLE})
-                left = self.printer.applied(equation.function, VARIABLE)
-            else:
-                body = equation.rhs
-                left = self.printer.component(equation.function, self.tensors[key_of(argument) or ""], equation.lhs)
-            lines[equation.function.latex] = Line(left, self.printer.lines(body, LINE - width(left)))
-        return [line for line in lines.values() if [line.left] != line.right]
-
     def _aim(self) -> str:
-        objective = self.tensors[self.program.objective]
-        wanted = ", ".join(f"${self.printer.bare(self.tensors[key])}$" for key in self.derivation.wrt)
-        whole = self.printer.bare(objective)
+        wanted = ", ".join(
+            f"${part.printer.bare(part.tensors[key])}$" for part in self.parts for key in part.derivation.wrt
+        )
+        whole = self.printer.bare(self.program.tensors[self.program.objective])
         text = f"Wanted: the derivatives of ${whole}$, to be {self.program.sense}d, by {wanted}."
         if self.program.example is not None:
-            mark = self.printer.notation.example_mark(self.program.example)
-            if self.printer.notation.mark_examples:
+            mark = self.notation.example_mark(self.program.example)
+            if self.notation.mark_examples:
                 text += f" The mark ${{}}^{{{mark}}}$ is that of an example."
             else:
-                sign = "_" if self.printer.notation.example_below else "^"
+                sign = "_" if self.notation.example_below else "^"
                 text += (
                     " A line about one example does not write which one; under a sum over the examples the mark "
                     f"${{}}{sign}{{{mark}}}$ does."
@@ -214,121 +247,66 @@ class _Page:
     # ------------------------------------------------------------------ results
 
     def _sections(self) -> Iterator[str]:
-        top = max((r.tensor.layer or 0 for r in self.derivation.results), default=0)
-        groups: dict[str, list[Result]] = {}
-        for result in self.derivation.results:
-            layer = result.tensor.layer
-            if result.tensor.role == "gradient":
-                title = "Parameters" if self._only_parameters() else "Gradients"
-            elif layer is None:
-                title = "Backwards"
-            else:
-                title = "Output layer" if layer == top else f"Hidden layer {layer}"
-            groups.setdefault(title, []).append(result)
+        last = max(
+            (n for part in self.parts for r in part.derivation.results if isinstance(n := r.tensor.layer, int)),
+            default=0,
+        )
+        groups: dict[str, list[tuple[ResultWriter, Result]]] = {}
+        for part in self.parts:
+            for result in part.derivation.results:
+                title = self._section(result, last)
+                groups.setdefault(title, []).append((part, result))
         for title in sorted(groups, key=lambda title: title in ("Parameters", "Gradients")):
             yield rf"\section*{{{title}}}"
-            for result in groups[title]:
-                with self.printer.lettering(result.tensor[result.indices], *_expressions(result.steps)):
-                    yield from self._result(result)
+            for part, result in groups[title]:
+                yield from part.result(result)
 
-    def _only_parameters(self) -> bool:
-        return all(self.tensors[key].role == "parameter" for key in self.derivation.wrt)
+    def _section(self, result: Result, last: int) -> str:
+        """The heading under which a result stands."""
+        label: Label | None = result.tensor.layer
+        if result.tensor.role == "gradient":
+            roles = {part.tensors[key].role for part in self.parts for key in part.derivation.wrt}
+            return "Parameters" if roles == {"parameter"} else "Gradients"
+        if label is None:
+            return "Backwards"
+        if label in (last, DEPTH):
+            return "Output layer"
+        number = self.notation.layer_number(label)
+        return f"Hidden layer {number}" if split_label(label)[0] is None else f"Hidden layer ${number}$"
 
-    def _result(self, result: Result) -> Iterator[str]:
-        """The chain of a result, then, at the finest detail, its substeps under the letters that the
-        chain refers to.
-        """
-        smaller: dict[int, list[Line]] = {}
-        if self.detail == "rule":
-            for step in result.steps:
-                with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
-                    lines = self._substeps(step.substeps)
-                if lines:
-                    smaller[id(step)] = lines
-        marks = {key: f"({_letter(n)})" for n, key in enumerate(smaller)}
-        yield self._lead(result)
-        with self.printer.marking(result.steps[0].before):
-            chain = self._chain(result, marks)
-        yield display(chain)
-        for key, lines in smaller.items():
-            yield rf"{{\small In smaller steps, {marks[key]}:}}"
-            yield display(lines)
+    def _induction(self) -> Iterator[str]:
+        """Why the formulas of two layers hold for all of them."""
+        if not self.any_depth:
+            return
+        base, step = self.parts
+        given = step.printer.doprint(step.derivation.given[0].element)
+        first, before = self.notation.layer_number(1), self.notation.layer_number(DEPTH - 1)
+        any_layer, after = self.notation.any_layer, self.notation.layer_number(LAYER + 1)
+        yield r"\section*{Induction}"
+        yield (
+            f"Base: for layer ${self.notation.depth}$ the derivative by the pre-activation is derived from the loss. "
+            f"Step: for a layer ${any_layer}$ before the last, suppose that ${given}$ is known. What layer ${any_layer}$ "
+            f"computes reaches the loss through layer ${after}$ alone, so the chain rule gives the derivative of layer "
+            f"${any_layer}$ from it, whatever comes after. Conclusion: starting at the base, the step gives the "
+            f"derivatives of the layers ${before}, \\dots, {first}$ one after the other, at any depth."
+        )
 
-    def _lead(self, result: Result) -> str:
-        source = f"${self.printer.bare(self.tensors[result.tensor.of or ''])}$"
-        if self.program.example is None or result.tensor.role != "gradient":
-            return f"By {source}:"
-        one = self.program.example in result.indices and not result.named
-        return f"By {source}, {'one example' if one else 'all examples'}:"
-
-    def _chain(self, result: Result, marks: dict[int, str]) -> list[Line]:
-        first = result.steps[0].before
-        heads = [result.tensor[result.indices], first] if self._introduces_name(result) else [first]
-        items: list[tuple[Basic, str]] = [(first, "")]
-        if len(heads) == 2:
-            self.used[DEFINITION.name] = DEFINITION
-            items = [(first, DEFINITION.name)]
-        for step in result.steps:
-            items.append((step.after, f"{self._label(step)} {marks.get(id(step), '')}".strip()))
-        return self.writer.chain(heads, items, result.indices, result.tensor.shape)
-
-    def _introduces_name(self, result: Result) -> bool:
-        return result.named and result.tensor.role != "gradient"
-
-    def _substeps(self, steps: Sequence[Step]) -> list[Line]:
-        """Substeps in components, one chain for each part that they rewrite."""
-        lines: list[Line] = []
-        last: Basic | None = None
-        indent = ""
-        for step in steps:
-            label = self._label(step)
-            left = "" if step.before == last else self.printer.doprint(step.before)
-            indent = left or indent
-            text = self.printer.doprint(step.after)
-            last = step.after
-            if (lines and not left and "".join(lines[-1].right) == text) or text == left:
-                lines[-1:] = [Line(lines[-1].left, lines[-1].right, joined(lines[-1].label, label))] if lines else []
-                continue
-            lines.append(Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
-        return lines
-
-    def _label(self, step: Step) -> str:
-        self.used[step.rule.name] = step.rule
-        for inner in step.substeps if self.detail == "rule" else ():
-            self.used[inner.rule.name] = inner.rule
-        return escape_text(step.label)
-
-    # ------------------------------------------------------------------ summary and rules
+    # ------------------------------------------------------------------ summary
 
     def _summary(self) -> Iterator[str]:
-        named = [result for result in self.derivation.results if result.named]
         yield r"\section*{Summary}"
-        yield boxed([self._final(result) for result in named])
-        stacked = [line for result in named if (line := self._stacked(result)) is not None]
+        yield boxed([part.final(result) for part in self.parts for result in part.named])
+        lines = [part.stacked(result) for part in self.parts for result in part.named]
+        stacked = [line for line in lines if line is not None]
         if self.program.example is not None and stacked:
             yield "For all examples at once; capital letters are matrices whose rows are the examples:"
             yield boxed(stacked)
 
-    def _final(self, result: Result) -> Line:
-        head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
-        after = result.steps[-1].after
-        with self.printer.marking(head):
-            sides = self.writer.matrices(head, after, result.indices, result.tensor.shape) or (head, after)
-            return self.writer.line(sides[0], sides[1], limit=BOX_LINE)
 
-    def _stacked(self, result: Result) -> Line | None:
-        head = result.tensor[result.indices] if self._introduces_name(result) else result.steps[0].before
-        after = result.steps[-1].after
-        if isinstance(after, MatrixExpression):
-            return None
-        try:
-            example = self.program.example in result.indices
-            whole = (result.indices, result.tensor.shape)
-            indices, shape = whole if example else self.writer.axes(*whole)
-            sides = [stacked_form(e, indices, self.tensors, shape) for e in (head, after)]
-        except NoMatrixForm:
-            return None
-        return self.writer.line(sides[0], sides[1], limit=BOX_LINE)
+def _shape(extents: Sequence[Expr], printer: LatexPrinter) -> str:
+    if not extents:
+        return r"\mathbb{R}"
+    return r"\mathbb{R}^{" + r" \times ".join(printer.doprint(extent) for extent in extents) + "}"
 
 
 def joined_parts(parts: Iterable[str]) -> str:
@@ -387,14 +365,3 @@ def law_text(law: str) -> str:
         else:
             text.append(f"${formula}${stop}")
     return " ".join(text)
-
-
-def _letter(number: int) -> str:
-    return chr(ord("a") + number % 26) * (1 + number // 26)
-
-
-def _expressions(steps: Sequence[Step]) -> Iterator[Basic]:
-    for step in steps:
-        yield step.before
-        yield step.after
-        yield from _expressions(step.substeps)

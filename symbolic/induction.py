@@ -16,7 +16,9 @@ from sympy import Expr, Symbol
 
 from symbolic.depth import NEEDS_DEPTH, Label, is_open, label_at, label_of_width, width
 from symbolic.derivation import Derivation
+from symbolic.documents import latex_document
 from symbolic.errors import DerivationError, UsageError
+from symbolic.notation import Notation
 from symbolic.programs import HasProgram, Program
 from symbolic.repetition import renamed
 from symbolic.rules import INSTANTIATE, SUBSTITUTE, Result, Step
@@ -102,11 +104,30 @@ class GeneralDerivation:
         return {equation.tensor.key: equation for part in self.parts for equation in _named(part)}
 
     @property
-    def equations(self) -> tuple[Equation, ...]:
-        """Forward equations of any layer and of the last one with the loss, then the formulas."""
+    def title(self) -> str:
+        return str(self.network)
+
+    @property
+    def forward(self) -> tuple[Equation, ...]:
+        """Forward equations of any layer and of the last one with the loss; the stand-in is left out."""
         beyond = {*self.step.program.given, *self.base.program.definitions}
         hidden = tuple(e for e in self.step.program.equations if e.tensor.key not in beyond)
-        return (*hidden, *self.base.program.equations, *self.formulas.values())
+        return (*hidden, *self.base.program.equations)
+
+    @property
+    def equations(self) -> tuple[Equation, ...]:
+        """Forward equations, then the formulas."""
+        return (*self.forward, *self.formulas.values())
+
+    def latex(
+        self,
+        notation: str | Notation = "cs229",
+        form: str | None = None,
+        detail: str = "layer",
+        report: Report | None = None,
+    ) -> str:
+        """The whole derivation as a LaTeX document: see `symbolic.documents.latex_document`."""
+        return latex_document(self, notation, form, detail, report)
 
     @property
     def gradients(self) -> dict[str, Equation]:
