@@ -129,10 +129,9 @@ class _Page:
         }  # fmt: skip
         words = {"->": r"$\to$", "...": r"$\cdots$"}
         words |= {name: f"${part.printer.doprint(size)}$" for name, (part, size) in sizes.items()}
-        words |= (
-            {"n_0": f"${self.notation.width_of(0)}$", "n_1": f"${self.notation.width_of(1)}$"} if self.any_depth else {}
-        )
-        words |= {"n_depth": f"${self.notation.width_of(DEPTH)}$"}
+        if self.any_depth:
+            named = {"n_0": 0, "n_1": 1, "n_depth": DEPTH}
+            words |= {name: f"${self.notation.width_of(label)}$" for name, label in named.items()}
         title = self.derivation.title
         return " ".join(words.get(word) or escape_text(word) for word in title.split()) or "A program"
 
@@ -145,8 +144,8 @@ class _Page:
             first, any_layer = self.notation.layer_number(1), self.notation.any_layer
             yield (
                 f"A network of any number of layers. The last one is layer ${self.notation.depth}$; a layer "
-                f"${any_layer} = {first}, \\dots, {self.notation.layer_number(DEPTH - 1)}$ is any of those before it. The "
-                f"activation of layer ${self.notation.layer_number(0)}$ is the input ${self._input()}$."
+                f"${any_layer} = {first}, \\dots, {self.notation.layer_number(DEPTH - 1)}$ is any of those before it. "
+                f"The activation of layer ${self.notation.layer_number(0)}$ is the input ${self._input()}$."
             )
         yield self._shapes()
         yield self._count()
@@ -161,7 +160,9 @@ class _Page:
             yield display(list(functions.values()))
         if self.notation.batch and program.example is not None:
             yield "For all examples at once; capital letters are matrices whose rows are the examples:"
-            yield display([part.stacked_forward(equation) for part, equation in self._forward() if equation.indices])
+            yield display(
+                [part.stacked_forward(equation) for part, equation in self._forward() if len(equation.indices) > 1]
+            )
         undefined = sorted({node for _, e in self._forward() for node in e.rhs.atoms(Undefined)}, key=str)
         names = sorted({self.notation.function(node.name) for node in undefined})
         if names:
@@ -227,9 +228,8 @@ class _Page:
         return f"Number of parameters: ${text}$." if parameters and text else ""
 
     def _aim(self) -> str:
-        wanted = ", ".join(
-            f"${part.printer.bare(part.tensors[key])}$" for part in self.parts for key in part.derivation.wrt
-        )
+        asked = [(part, part.tensors[key]) for part in self.parts for key in part.derivation.wrt]
+        wanted = ", ".join(f"${part.printer.bare(tensor)}$" for part, tensor in asked)
         whole = self.printer.bare(self.program.tensors[self.program.objective])
         text = f"Wanted: the derivatives of ${whole}$, to be {self.program.sense}d, by {wanted}."
         if self.program.example is not None:
@@ -247,10 +247,8 @@ class _Page:
     # ------------------------------------------------------------------ results
 
     def _sections(self) -> Iterator[str]:
-        last = max(
-            (n for part in self.parts for r in part.derivation.results if isinstance(n := r.tensor.layer, int)),
-            default=0,
-        )
+        labels = [result.tensor.layer for part in self.parts for result in part.derivation.results]
+        last = max((label for label in labels if isinstance(label, int)), default=0)
         groups: dict[str, list[tuple[ResultWriter, Result]]] = {}
         for part in self.parts:
             for result in part.derivation.results:
@@ -278,15 +276,15 @@ class _Page:
         """Why the formulas of two layers hold for all of them."""
         if not self.any_depth:
             return
-        base, step = self.parts
+        step = self.parts[1]
         given = step.printer.doprint(step.derivation.given[0].element)
         first, before = self.notation.layer_number(1), self.notation.layer_number(DEPTH - 1)
         any_layer, after = self.notation.any_layer, self.notation.layer_number(LAYER + 1)
         yield r"\section*{Induction}"
         yield (
             f"Base: for layer ${self.notation.depth}$ the derivative by the pre-activation is derived from the loss. "
-            f"Step: for a layer ${any_layer}$ before the last, suppose that ${given}$ is known. What layer ${any_layer}$ "
-            f"computes reaches the loss through layer ${after}$ alone, so the chain rule gives the derivative of layer "
+            f"Step: for a layer ${any_layer}$ before the last, suppose that ${given}$ is known. What layer "
+            f"${any_layer}$ computes reaches the loss through layer ${after}$ alone, so the chain rule gives the derivative of layer "
             f"${any_layer}$ from it, whatever comes after. Conclusion: starting at the base, the step gives the "
             f"derivatives of the layers ${before}, \\dots, {first}$ one after the other, at any depth."
         )

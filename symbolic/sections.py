@@ -51,7 +51,7 @@ class ResultWriter:
         return [result for result in self.derivation.results if result.named]
 
     def result(self, result: Result) -> Iterator[str]:
-        """The chain of a result, then, at the finest detail, its substeps under the letters that the chain refers to."""
+        """The chain of a result, then, at the finest detail, its substeps under the letters that it refers to."""
         with self.printer.lettering(result.tensor[result.indices], *_expressions(result.steps)):
             yield from self._displays(result)
 
