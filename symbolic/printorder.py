@@ -78,6 +78,10 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
+# Ranks of factors that come from above, in the page's own order, and that order turned round.
+FROM_ABOVE = (2, 3)
+FROM_BELOW = (0, 6, 7, 8, 9, 10, 5, 2, 3, 4, 1, 11, 12)
+
 # How a name of several letters begins.
 WORD = r"\mathrm{"
 
@@ -220,7 +224,8 @@ class OrderedPrinter(Printer):
             return 0, scaled
         if term.has(Sum, Product, SumOver) and not isinstance(term, Scale):
             return 1, scaled
-        return (3 if roles and roles <= {"parameter"} else 2), scaled
+        last = 0 if self.notation.bias_row else 3  # the bias is row 0 of the weights, before the rows that are summed
+        return (last if roles and roles <= {"parameter"} else 2), scaled
 
     def _roles(self, node: Basic) -> set[str]:
         """The roles of the tensors that occur in it."""
@@ -268,7 +273,19 @@ class OrderedPrinter(Printer):
         return any((tensor.role, tensor.name) in LETTER_OF for tensor in known)
 
     def _ordered(self, factors: tuple[Basic, ...] | list[Basic]) -> list[Basic]:
-        return sorted(factors, key=lambda factor: (self._factor_rank(factor), self._text(factor)))
+        rank = self._rank_from_below if self._ends_above(factors) else self._factor_rank
+        return sorted(factors, key=lambda factor: (rank(factor), self._text(factor)))
+
+    def _ends_above(self, factors: Sequence[Basic]) -> bool:
+        """Whether the notation sets last what comes from above, and something in a product does."""
+        if not self.notation.sums_last:
+            return False
+        return any(self._factor_rank(factor) in FROM_ABOVE for factor in factors)
+
+    def _rank_from_below(self, node: Basic) -> int:
+        """Activations, functions, brackets, then weights and what they carry back: the derivatives, and the sums."""
+        rank = self._factor_rank(node)
+        return FROM_BELOW.index(rank) if rank in FROM_BELOW else len(FROM_BELOW)
 
     # ------------------------------------------------------------------ numbers, sums, products, powers
 

@@ -83,11 +83,15 @@ def vocabulary_of(source: Source | None, *expressions: Basic) -> Vocabulary:
 
 
 def _output(program: Program) -> str | None:
-    """The one activation that the loss is computed from."""
-    last = program.definitions[per_example_loss(program).key]
-    keys = dict.fromkeys(key_of(element) or "" for element in elements(last.rhs))
-    found = [key for key in keys if program.tensors[key].role == "activation"]
-    return found[0] if len(found) == 1 else None
+    """The one activation that the loss is computed from, or that each output's loss is where they are added up."""
+    key = per_example_loss(program).key
+    while True:
+        keys = dict.fromkeys(key_of(element) or "" for element in elements(program.definitions[key].rhs))
+        found = [key for key in keys if program.tensors[key].role == "activation"]
+        parts = [key for key in keys if program.tensors[key].role == "loss" and key in program.definitions]
+        if found or len(parts) != 1:
+            return found[0] if len(found) == 1 else None
+        key = parts[0]
 
 
 def _usual(expressions: tuple[Basic, ...]) -> Vocabulary:
