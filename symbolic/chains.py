@@ -6,7 +6,7 @@ side. Lines are broken by their estimated width; a rule is named at the right of
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from sympy import Basic, Expr, Symbol
@@ -17,6 +17,7 @@ from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import matrix_form
+from symbolic.rules import Step
 from symbolic.tensors import Equation, elements, key_of
 
 # Width of a formula line in em, at 11 pt on 16.5 cm, less the indentation of a continued line.
@@ -78,6 +79,23 @@ class ChainWriter:
             lines.append(Line(left, self.printer.lines(shown, LINE - width(left or lines[0].left)), label))
             previous = (as_matrix, text)
         return lines or [self.line(heads[0], items[-1][0])]
+
+    def substeps(self, steps: Sequence[Step], label_of: Callable[[Step], str]) -> list[Line]:
+        """Substeps in components, one chain for each part that they rewrite."""
+        lines: list[Line] = []
+        last: Basic | None = None
+        indent = ""
+        for step in steps:
+            label = label_of(step)
+            left = "" if step.before == last else self.printer.doprint(step.before)
+            indent = left or indent
+            text = self.printer.doprint(step.after)
+            last = step.after
+            if (lines and not left and "".join(lines[-1].right) == text) or text == left:
+                lines[-1:] = [Line(lines[-1].left, lines[-1].right, joined(lines[-1].label, label))] if lines else []
+                continue
+            lines.append(Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
+        return lines
 
     def matrix(self, expression: Basic, indices: Sequence[Symbol], shape: Sequence[Expr]) -> Basic | None:
         """The matrix form, or None where matrices cannot say it or components are wanted.

@@ -284,9 +284,9 @@ class _Page:
         yield (
             f"Base: for layer ${self.notation.depth}$ the derivative by the pre-activation is derived from the loss. "
             f"Step: for a layer ${any_layer}$ before the last, suppose that ${given}$ is known. What layer "
-            f"${any_layer}$ computes reaches the loss through layer ${after}$ alone, so the chain rule gives the derivative of layer "
-            f"${any_layer}$ from it, whatever comes after. Conclusion: starting at the base, the step gives the "
-            f"derivatives of the layers ${before}, \\dots, {first}$ one after the other, at any depth."
+            f"${any_layer}$ computes reaches the loss through layer ${after}$ alone, so the chain rule gives the "
+            f"derivative of layer ${any_layer}$ from it, whatever comes after. Conclusion: starting at the base, the "
+            f"step gives the derivatives of the layers ${before}, \\dots, {first}$ one after the other, at any depth."
         )
 
     # ------------------------------------------------------------------ summary

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING
 
 from sympy import Basic, Expr
 
-from symbolic.chains import BOX_LINE, LINE, ChainWriter, Line, display, joined
+from symbolic.chains import BOX_LINE, ChainWriter, Line, display
 from symbolic.errors import NoMatrixForm
-from symbolic.linewidth import width
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import stacked_form
 from symbolic.notation import Notation, escape_text
@@ -60,7 +59,7 @@ class ResultWriter:
         if self.detail == "rule":
             for step in result.steps:
                 with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
-                    lines = self._substeps(step.substeps)
+                    lines = self.lines.substeps(step.substeps, self._label)
                 if lines:
                     smaller[id(step)] = lines
         marks = {key: f"({_letter(n)})" for n, key in enumerate(smaller)}
@@ -89,23 +88,6 @@ class ResultWriter:
         for step in result.steps:
             items.append((step.after, f"{self._label(step)} {marks.get(id(step), '')}".strip()))
         return self.lines.chain(heads, items, result.indices, result.tensor.shape)
-
-    def _substeps(self, steps: Sequence[Step]) -> list[Line]:
-        """Substeps in components, one chain for each part that they rewrite."""
-        lines: list[Line] = []
-        last: Basic | None = None
-        indent = ""
-        for step in steps:
-            label = self._label(step)
-            left = "" if step.before == last else self.printer.doprint(step.before)
-            indent = left or indent
-            text = self.printer.doprint(step.after)
-            last = step.after
-            if (lines and not left and "".join(lines[-1].right) == text) or text == left:
-                lines[-1:] = [Line(lines[-1].left, lines[-1].right, joined(lines[-1].label, label))] if lines else []
-                continue
-            lines.append(Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
-        return lines
 
     def _label(self, step: Step) -> str:
         self.used[step.rule.name] = step.rule

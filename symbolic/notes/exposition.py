@@ -7,7 +7,6 @@ by the same verifier as any derivation's.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,14 +15,13 @@ from typing import Protocol
 from sympy import Basic, Expr, Symbol
 
 from symbolic.backpropagation import derive
-from symbolic.chains import ChainWriter, Line, display, rows
+from symbolic.chains import ChainWriter, Line
 from symbolic.derivation import Derivation
-from symbolic.documents import PREAMBLE, joined_parts, rules_used, verdict
 from symbolic.latex import LatexPrinter
-from symbolic.notation import Notation, escape_text
+from symbolic.notation import Notation
 from symbolic.programs import Program, per_example_loss
-from symbolic.rules import WRITE_AS_MATRICES, Result, Rule, Step
-from symbolic.tensors import Equation, Tensor, is_letter
+from symbolic.rules import WRITE_AS_MATRICES, Result, Step
+from symbolic.tensors import Equation, Tensor
 from symbolic.verification import Draw, Frame, Report, Row, check_steps, drawn_points
 from symbolic.vocabulary import Vocabulary
 
@@ -33,11 +31,16 @@ class Setting:
     """A program that a note speaks about, and what is derived from it.
 
     name: how the report calls it, such as "last layer".
+    example: letter of the examples' axis, also where the program has it as an axis like any other.
     """
 
     name: str
     program: Program
     wrt: tuple[str, ...] = ()
+    example: Symbol | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "example", self.example or self.program.example)
 
     @cached_property
     def derivation(self) -> Derivation:
@@ -72,7 +75,7 @@ class Setting:
         return {tensor.key: tensor for tensor in tensors}
 
     def printer(self, notation: Notation) -> LatexPrinter:
-        return Vocabulary.of(self.program, self.tensors).printer(notation)
+        return replace(Vocabulary.of(self.program, self.tensors), example=self.example).printer(notation)
 
 
 @dataclass(frozen=True)
@@ -224,94 +227,15 @@ class Exposition:
             if form is not None and form is not side:
                 yield from check_steps(turned, [Step(WRITE_AS_MATRICES, side, form)], draws, writer.printer.example)
 
-    def latex(self, report: Report | None = None) -> str:
+    def latex(self, report: Report | None = None, detail: str = "layer") -> str:
         """The page as a LaTeX document, ready for pdflatex; the same exposition gives the same text.
 
         report: the outcome of `verify`, which the page then states.
+        detail: "layer" is as the note has it, "result" leaves out what leads to a result, "rule" adds every substep.
+
+        Raises:
+            UsageError: a detail that is none of these.
         """
-        return _Page(self).document(report)
+        from symbolic.notes.page import exposition_document
 
-
-class _Page:
-    """Writes one exposition."""
-
-    def __init__(self, exposition: Exposition) -> None:
-        self.exposition = exposition
-        self.writers: dict[tuple[str, str], ChainWriter] = {}
-        self.used: dict[str, Rule] = {}
-
-    def writer(self, setting: Setting, form: str) -> ChainWriter:
-        key = (setting.name, form)
-        if key not in self.writers:
-            self.writers[key] = ChainWriter(setting.printer(self.exposition.notation), form)
-        return self.writers[key]
-
-    def document(self, report: Report | None) -> str:
-        blocks = [self.block(block) for block in self.exposition.blocks]
-        title = rf"\begin{{center}}{{\LARGE {escape_text(self.exposition.title)}}}\end{{center}}"
-        parts = [PREAMBLE + r"\begin{document}", title, *blocks]
-        return joined_parts([*parts, *verdict(report), *rules_used(self.used.values()), r"\end{document}"])
-
-    def block(self, block: Block) -> str:
-        if isinstance(block, Heading):
-            return rf"\{'sub' * (block.level - 1)}section*{{{escape_text(block.text)}}}"
-        if isinstance(block, Listing):
-            items = [rf"\item[$\bullet$] {escape_text(text)}" for text in block.texts]
-            return "\n".join([r"\begin{itemize}", *items, r"\end{itemize}"])
-        if isinstance(block, Paragraph):
-            return self.paragraph(block)
-        return self.display(block)
-
-    def paragraph(self, block: Paragraph) -> str:
-        pieces = re.split(r"\{(\w+)\}", block.text)
-        written = []
-        for n, piece in enumerate(pieces):
-            written.append(f"${self.formula(block, block.parts[piece])}$" if n % 2 else escape_text(piece))
-        return "".join(written)
-
-    def formula(self, block: Paragraph, part: Basic | Tensor | str) -> str:
-        if isinstance(part, str):
-            return part
-        assert block.setting is not None, "a formula needs the setting whose it is"
-        printer = self.writer(block.setting, "component").printer
-        if is_letter(part):
-            return printer.notation.index(part)
-        return printer.bare(part) if isinstance(part, Tensor) else printer.doprint(part)
-
-    def display(self, block: Display) -> str:
-        lines: list[Line] = []
-        for part in block.parts:
-            if isinstance(part, Chain):
-                lines += self.chain(part, block)
-            elif isinstance(part, tuple):
-                setting, equation = part
-                lines.append(self.writer(setting, block.form or "matrix").forward(equation))
-            elif isinstance(part, Functions):
-                lines += self.writer(part.setting, "component").functions(part.setting.program.equations)
-            else:
-                lines += part.lines(self.exposition.notation)
-        if not block.labels or block.number:
-            lines = [Line(line.left, line.right) for line in lines]
-        if block.braced:
-            body = "\n".join([r"\left\{\begin{aligned}", rows(lines, tags=False), r"\end{aligned}\right."])
-            tag = rf" \tag{{{block.number}}}" if block.number else ""
-            return "\n".join([r"\begin{equation*}", body + tag, r"\end{equation*}"])
-        text = display(lines)
-        return (
-            text.replace("\n\\end{align*}", rf" \tag{{{block.number}}}" + "\n\\end{align*}") if block.number else text
-        )
-
-    def chain(self, chain: Chain, block: Display) -> list[Line]:
-        writer = self.writer(chain.setting, chain.form)
-        for step in chain.steps if block.labels and not block.number else ():
-            self.used[step.rule.name] = step.rule
-        items: list[tuple[Basic, str]] = [(chain.heads[-1], "definition" if len(chain.heads) > 1 else "")]
-        items += [(step.after, escape_text(step.label)) for step in chain.steps]
-        printer = writer.printer
-        sides = [*chain.heads, *(step.after for step in chain.steps)]
-        with (
-            printer.lettering(*sides),
-            printer.marking(chain.heads[-1]),
-            printer.shaped(chain.setting.program.value_of if block.shapes else None),
-        ):
-            return writer.chain(chain.heads, items, chain.indices, chain.shape)
+        return exposition_document(self, report, detail)
