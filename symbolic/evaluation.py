@@ -46,10 +46,11 @@ from symbolic.expressions import (
     FunctionDerivative,
     Inner,
     PartialDerivative,
+    Spelled,
     TotalDerivative,
     Undefined,
 )
-from symbolic.matrices import MatrixExpression
+from symbolic.matrices import ArrayOf, FunctionSlope, Jacobian, MatrixExpression, PartialGradient
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 
@@ -467,19 +468,32 @@ class Point:
     def _differentiated(self, node: Differentiated) -> Compiled:
         body = self.compile(node.body)
         key, place = key_of(node.by) or "", indices_of(node.by)
+        moving = held(node.body)
 
         def run(letters: dict[Symbol, int]) -> Dual:
             at = tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in place)
-            kept, self.tangents = self.tangents, {key: {at: NUMBERS.one}}
-            try:
-                tangent = body(letters)[1]
-            finally:
-                self.tangents = kept
-            return NUMBERS.zero if tangent is None else tangent, None
+            return self.moved(body, letters, moving, key, at), None
 
         return run
 
-    def _inner(self, node: Inner) -> Compiled:
+    def moved(self, run: Compiled, letters: dict[Symbol, int], keys: set[str], by_key: str, by: Place) -> Any:
+        """How much an expression that holds the tensors `keys` moves when one element is disturbed.
+
+        What lies between that element and those tensors is computed again.
+        """
+        tangents: dict[str, Table] = {}
+        for key in sorted(keys & set(self.tensors)):
+            moves = self.total(key, by_key)[by]
+            if moves:
+                tangents[key] = moves
+        kept, self.tangents = self.tangents, tangents
+        try:
+            tangent = run(letters)[1]
+        finally:
+            self.tangents = kept
+        return NUMBERS.zero if tangent is None else tangent
+
+    def _inner(self, node: Inner | Spelled) -> Compiled:
         return self.compile(node.sum)
 
     def _applied(self, node: Applied) -> Compiled:
@@ -497,14 +511,42 @@ class Point:
         if not isinstance(node.array, MatrixExpression) or self.matrix is None:
             raise DerivationError(f"{node} cannot be evaluated: it is no entry of a matrix expression")
         read = self.matrix
+        inside = held(node.array)
+        slopes = node.array.has(FunctionSlope, Jacobian, PartialGradient)
 
-        def run(letters: dict[Symbol, int]) -> Dual:
+        def entry(letters: dict[Symbol, int]) -> Any:
             value = read(self, node.array, letters)
             place = [letters[one] if isinstance(one, Symbol) else int(one) for one in node.indices]
             row = value[place[0]]
-            return (row[place[1]] if len(place) == 2 else row[0]), None
+            return row[place[1]] if len(place) == 2 else row[0]
+
+        def run(letters: dict[Symbol, int]) -> Dual:
+            value = entry(letters)
+            moving = {key: table for key, table in self.tangents.items() if key in inside and table}
+            if not moving:
+                return value, None
+            if slopes:
+                raise DerivationError(f"{node} cannot be differentiated: it holds derivatives")
+            return value, self._slope_along(moving, lambda: entry(letters))
 
         return run
+
+    def _slope_along(self, moving: dict[str, Table], value: Callable[[], Any]) -> Any:
+        """The slope of a value when these tensors move along their tangents, taken numerically."""
+        kept = self.tables
+
+        def at(amount: Any) -> Any:
+            self.tables = dict(kept)
+            for key, table in moving.items():
+                self.tables[key] = {
+                    place: number + amount * table.get(place, NUMBERS.zero) for place, number in kept[key].items()
+                }
+            return value()
+
+        try:
+            return NUMBERS.diff(at, NUMBERS.zero)
+        finally:
+            self.tables = kept
 
     def _derivative(self, node: Any, find: Callable[[Place, str, Place, str], Any]) -> Compiled:
         of_key, by_key = key_of(node.of) or "", key_of(node.by) or ""
@@ -530,6 +572,7 @@ _BUILDERS: tuple[tuple[type, Callable[[Point, Any], Compiled]], ...] = (
     (FunctionDerivative, Point._partial_derivative),
     (Differentiated, Point._differentiated),
     (Inner, Point._inner),
+    (Spelled, Point._inner),
     (Applied, Point._applied),
     (Entry, Point._entry),
 )
@@ -537,6 +580,12 @@ _COMPARE: dict[str, Callable[[Any], bool]] = {
     ">": lambda gap: gap > 0, ">=": lambda gap: gap >= 0, "<": lambda gap: gap < 0, "<=": lambda gap: gap <= 0,
     "==": lambda gap: gap == 0, "!=": lambda gap: gap != 0,
 }  # fmt: skip
+
+
+def held(node: Basic) -> set[str]:
+    """Keys of the tensors that an index expression or a matrix expression holds."""
+    arrays = {array.key for array in node.atoms(ArrayOf)}
+    return arrays | ({key_of(element) or "" for element in elements(node)} if isinstance(node, Expr) else set())
 
 
 def _real(function: Callable[[Any], Any], value: Any) -> Any:

@@ -104,7 +104,10 @@ class Undefined(Expr):
 
 
 class Differentiated(Expr):
-    """`Differentiated(f, v)`: the derivative of the expression f, as it is written, by the tensor element v."""
+    """`Differentiated(f, v)`: the derivative of an expression f by the tensor element v.
+
+    v is disturbed, and what f holds of what is computed from v is computed again.
+    """
 
     is_commutative = True
 
@@ -157,6 +160,23 @@ class Entry(Expr):
     @property
     def indices(self) -> tuple[Expr, ...]:
         return self.args[1:]
+
+
+class Spelled(Expr):
+    """`Spelled(Sum(f_i, (i, 0, n - 1)))`: a sum that is written term by term: f_1 + f_2 + ... + f_n."""
+
+    is_commutative = True
+
+    def __new__(cls, total: Sum) -> Spelled:
+        return Expr.__new__(cls, total)
+
+    @property
+    def sum(self) -> Sum:
+        """The same as a sum."""
+        return self.args[0]
+
+    def _sympystr(self, printer: Any) -> str:
+        return f"spelled({printer.doprint(self.sum)})"
 
 
 class Applied(Expr):

@@ -115,12 +115,32 @@ class Jacobian(MatrixExpression):
 class EntryGradient(MatrixExpression):
     """`EntryGradient(f, V)`: the derivatives of one number f by every entry of V, in the shape of V.
 
-    f: a tensor element, which is differentiated totally, or an expression, which is differentiated as it is written.
+    f: a tensor element or an expression; what f holds of what is computed from V is computed again.
     """
 
 
 class FunctionOf(MatrixExpression):
     """`FunctionOf(a, U)`: the function that defines the tensor a, applied to the column U in place of its input."""
+
+
+class TotalJacobian(MatrixExpression):
+    """`TotalJacobian(u, v)`: the matrix of the total derivatives du_i/dv_j of two columns; rows i, columns j."""
+
+
+class RowOf(MatrixExpression):
+    """`RowOf(W, i)`: row i of the matrix W (m x n), as a column (n x 1)."""
+
+
+class Unit(MatrixExpression):
+    """`Unit(i, n)`: the column of n entries that is 1 at i and 0 elsewhere."""
+
+
+class Stacked(MatrixExpression):
+    """`Stacked(i, n, A)`: A, a scalar or a row in which the letter i stands free, for its n values under each other."""
+
+
+class Abreast(MatrixExpression):
+    """`Abreast(j, n, A)`: A, a scalar or a column in which the letter j stands free, for its n values side by side."""
 
 
 class SumOver(MatrixExpression):

@@ -12,8 +12,9 @@ from typing import Any
 from sympy import Basic, Symbol
 
 from symbolic.errors import DerivationError
-from symbolic.evaluation import NUMBERS, NotReal, Place, Point, Table, places
+from symbolic.evaluation import NUMBERS, NotReal, Place, Point, Table, held, places
 from symbolic.matrices import (
+    Abreast,
     ArrayOf,
     Diagonal,
     Elementwise,
@@ -29,10 +30,14 @@ from symbolic.matrices import (
     PartialGradient,
     Plus,
     Product,
+    RowOf,
     Scalar,
     Scale,
+    Stacked,
     SumOver,
+    TotalJacobian,
     Transpose,
+    Unit,
 )
 from symbolic.tensors import elements, indices_of, key_of
 
@@ -117,7 +122,7 @@ def _jacobian(point: Point, node: Jacobian, letters: Letters) -> Value:
 
 
 def _place(element: Basic, letters: Letters) -> tuple[str, Place]:
-    return key_of(element) or "", tuple(letters[n] if isinstance(n, Symbol) else int(n) for n in indices_of(element))
+    return key_of(element) or "", _numbers(indices_of(element), letters)
 
 
 def _entry_gradient(point: Point, node: EntryGradient, letters: Letters) -> Value:
@@ -127,16 +132,7 @@ def _entry_gradient(point: Point, node: EntryGradient, letters: Letters) -> Valu
         totals = point.total(key, by.key)
         return _rows(by.extents, lambda rest: totals[by.place(rest)].get(place, NUMBERS.zero))
     run = point.compile(of)
-
-    def entry(rest: Place) -> Any:
-        kept, point.tangents = point.tangents, {by.key: {by.place(rest): NUMBERS.one}}
-        try:
-            tangent = run(letters)[1]
-        finally:
-            point.tangents = kept
-        return NUMBERS.zero if tangent is None else tangent
-
-    return _rows(by.extents, entry)
+    return _rows(by.extents, lambda rest: point.moved(run, letters, held(of), by.key, by.place(rest)))
 
 
 def _function_of(point: Point, node: FunctionOf, letters: Letters) -> Value:
@@ -183,6 +179,13 @@ def _axes(point: Point, node: Basic) -> tuple[bool, bool]:
     if isinstance(node, Transpose):
         rows, columns = _axes(point, node.args[0])
         return columns, rows
+    if isinstance(node, (RowOf, Unit)):
+        return True, False
+    if isinstance(node, TotalJacobian):
+        return True, True
+    if isinstance(node, (Stacked, Abreast)):
+        rows, columns = _axes(point, node.args[2])
+        return rows or isinstance(node, Stacked), columns or isinstance(node, Abreast)
     if isinstance(node, Product):
         return _axes(point, node.args[0])[0], _axes(point, node.args[-1])[1]
     if isinstance(node, (Scalar, Ones)):
@@ -279,11 +282,55 @@ def _identity(point: Point, node: Identity, letters: Letters) -> Value:
     return _rows((point.extent(node.args[0]),) * 2, lambda at: NUMBERS.one if at[0] == at[1] else NUMBERS.zero)
 
 
+def _total_jacobian(point: Point, node: TotalJacobian, letters: Letters) -> Value:
+    of, by = (_View(point, one, letters) for one in node.args)
+    if len(of.extents) != 1 or len(by.extents) != 1:
+        raise DerivationError(f"{node} is a Jacobian of something that is no column")
+    totals = point.total(of.key, by.key)
+    return _rows(of.extents + by.extents, lambda at: totals[by.place(at[1:])].get(of.place(at[:1]), NUMBERS.zero))
+
+
+def _row_of(point: Point, node: RowOf, letters: Letters) -> Value:
+    (row,) = _numbers(node.args[1:], letters)
+    return [[entry] for entry in matrix_value(point, node.args[0], letters)[row]]
+
+
+def _unit(point: Point, node: Unit, letters: Letters) -> Value:
+    (place,) = _numbers(node.args[:1], letters)
+    return _rows((point.extent(node.args[1]),), lambda at: NUMBERS.one if at[0] == place else NUMBERS.zero)
+
+
+def _numbers(positions: tuple[Basic, ...], letters: Letters) -> Place:
+    return tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in positions)
+
+
+def _blocks(point: Point, node: Stacked | Abreast, letters: Letters) -> list[Value]:
+    """The parts of an array that is put together, each as rows."""
+    letter, extent, body = node.args
+    values = [matrix_value(point, body, {**letters, letter: at}) for at in range(point.extent(extent))]
+    return [value if isinstance(value, list) else [[value]] for value in values]
+
+
+def _stacked(point: Point, node: Stacked, letters: Letters) -> Value:
+    rows = [row for block in _blocks(point, node, letters) for row in block]
+    if len({len(row) for row in rows}) != 1:
+        raise DerivationError(f"{node} stacks rows of different lengths")
+    return rows
+
+
+def _abreast(point: Point, node: Abreast, letters: Letters) -> Value:
+    blocks = _blocks(point, node, letters)
+    if len({len(block) for block in blocks}) != 1:
+        raise DerivationError(f"{node} joins columns of different lengths")
+    return [[entry for row in rows for entry in row] for rows in zip(*blocks, strict=True)]
+
+
 _READERS: tuple[tuple[type[MatrixExpression], Callable[[Point, Any, Letters], Value]], ...] = (
     (ArrayOf, _array), (Scalar, _scalar), (Ones, _ones), (Identity, _identity), (Transpose, _transpose),
     (Diagonal, _diagonal), (Product, _product), (Hadamard, _hadamard), (Plus, _plus), (Scale, _scale),
     (Elementwise, _elementwise), (FunctionSlope, _slope), (Gradient, _gradient), (PartialGradient, _partial_gradient),
     (Jacobian, _jacobian), (SumOver, _sum_over), (EntryGradient, _entry_gradient), (FunctionOf, _function_of),
+    (TotalJacobian, _total_jacobian), (RowOf, _row_of), (Unit, _unit), (Stacked, _stacked), (Abreast, _abreast),
 )  # fmt: skip
 
 

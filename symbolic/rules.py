@@ -46,6 +46,21 @@ INNER_PRODUCT = Rule("inner product", "u * v = sum over m of u_m v_m")
 DIAGONAL = Rule(
     "diagonal", "the sum over i of u_i partial z_i/partial v_j is the term i = j where no other z_i depends on v_j"
 )
+EXCHANGE = Rule(
+    "exchange sums", "sum over i of f_i times sum over m of g_im h_m is sum over m of h_m times sum over i of f_i g_im"
+)
+GRADIENT = Rule("gradient", "the gradient of f by x is the column of the df/dx_i")
+JACOBIAN = Rule("Jacobian", "row i of the Jacobian of f by x holds the df_i/dx_j, the gradient of f_i turned")
+TOTAL = Rule(
+    "law of total derivatives",
+    "where f depends on x through g_1, g_2, ... alone, df/dx_j = sum over i of df/dg_i dg_i/dx_j",
+)
+PRODUCT = Rule("product of Jacobians", "the Jacobian of f(g(x)) by x is the Jacobian of f by g times that of g by x")
+DIAGONAL_JACOBIAN = Rule(
+    "diagonal Jacobian", "where a_i = f(z_i), the Jacobian of a by z is diagonal, with f'(z_i) on the diagonal"
+)
+ENTRY = Rule("entry", "a row times the unit vector e_i is its entry i; turned, factors change their order")
+STACK = Rule("stack", "what holds for every entry holds for the vector or the matrix of all entries")
 COUNT = Rule("count", "a formula for any depth gives what networks of that depth have")
 WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
 
@@ -65,6 +80,14 @@ RULES = (
     WRITE_OUT,
     INNER_PRODUCT,
     DIAGONAL,
+    EXCHANGE,
+    GRADIENT,
+    JACOBIAN,
+    TOTAL,
+    PRODUCT,
+    DIAGONAL_JACOBIAN,
+    ENTRY,
+    STACK,
     COUNT,
     WRITE_AS_MATRICES,
 )

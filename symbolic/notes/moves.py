@@ -14,7 +14,16 @@ from sympy import Basic, Expr, Indexed, KroneckerDelta, Mul, Sum, Symbol
 from sympy.core.traversal import preorder_traversal
 
 from symbolic.backpropagation import Term, is_elementwise, local_steps
-from symbolic.calculus import contract, derivative, fresh, letters, rename_bound, shape_ranges, substitute_indices
+from symbolic.calculus import (
+    contract,
+    derivative,
+    fresh,
+    letters,
+    rename_bound,
+    shape_ranges,
+    substitute_indices,
+    summation,
+)
 from symbolic.deltaform import tidy_steps
 from symbolic.errors import DerivationError
 from symbolic.expressions import (
@@ -31,6 +40,7 @@ from symbolic.notes.exposition import Chain, Setting
 from symbolic.rules import (
     CHAIN,
     CONTRACT,
+    DEFINITION,
     DIAGONAL,
     DIFFERENTIATE,
     FUNCTION,
@@ -42,7 +52,7 @@ from symbolic.rules import (
     Rule,
     Step,
 )
-from symbolic.tensors import Equation, Fact, elements, index, indices_of, key_of
+from symbolic.tensors import Equation, Fact, Tensor, elements, index, indices_of, key_of
 
 
 class Telling:
@@ -58,7 +68,7 @@ class Telling:
         self.form = form
         self.now: Basic = head
         self.steps: list[Step] = []
-        known = isinstance(head, (TotalDerivative, PartialDerivative))
+        known = isinstance(head, (TotalDerivative, PartialDerivative, FunctionDerivative))
         tensor = setting.tensor(key_of(head.by if known else head) or "")
         of = head.of if known else None
         axes = {} if of is None else dict(zip(indices_of(of), setting.tensor(key_of(of) or "").shape, strict=True))
@@ -89,36 +99,29 @@ class Telling:
 
     # ------------------------------------------------------------------ the law of total derivatives
 
-    def through(self, key: str, inner: bool = False) -> Telling:
+    def through(self, key: str, inner: bool = False, letter: str = "") -> Telling:
         """dL/dv = sum over m of dL/du_m du_m/dv for every derivative dL/dv in the line from which u separates L.
 
         inner: as the inner product of two vectors. Where the line writes the head out, the head is meant.
+        letter: how the sum's letter is called, if that is free; by default i in the layer of v, and m elsewhere.
         """
         if isinstance(self.now, Differentiated):
-            return self.to(CHAIN, self._passed(self.head, key, inner))
+            return self.to(CHAIN, self._passed(self.head, key, inner, letter))
         found = self._last(TotalDerivative)
-        return self.to(CHAIN, self._swapped(found, self._passed(found, key, inner)))
+        return self.to(CHAIN, self._swapped(found, self._passed(found, key, inner, letter)))
 
-    def _passed(self, node: Expr, key: str, inner: bool) -> Expr:
+    def _passed(self, node: Expr, key: str, inner: bool, letter: str) -> Expr:
         tensor = self.setting.tensor(key)
         taken = letters(self.now if isinstance(self.now, Expr) else self.head) | set(self.ranges)
-        place: list[Symbol] = []
-        bound: list[tuple[Symbol, Expr]] = []
         same = tensor.layer == self.setting.tensor(key_of(node.by) or "").layer
-        for letter, extent in zip(tensor.indices, tensor.shape, strict=True):
-            if letter == self.setting.program.example:
-                place.append(letter)
-                continue
-            new = fresh("i" if same else "m", taken)
-            taken.add(new)
-            place.append(new)
-            bound.append((new, extent))
-        element = tensor[tuple(place)]
-        left, right = TotalDerivative(node.of, element), self.derivative(element, node.by)
+        element, bound = self._anywhere(tensor, taken, letter or ("i" if same else "m"))
+        whole = isinstance(self.head, TotalDerivative) and node.of == self.head.of
+        left = TotalDerivative(node.of, element) if whole else self.derivative(node.of, element)
+        right = self.derivative(element, node.by)
         if inner:
-            ((letter, extent),) = bound
-            return Inner(left, right, letter, extent)
-        return Sum(left * right, *((letter, 0, extent - 1) for letter, extent in bound)) if bound else left * right
+            ((at, extent),) = bound
+            return Inner(left, right, at, extent)
+        return Sum(left * right, *((at, 0, extent - 1) for at, extent in bound)) if bound else left * right
 
     def derivative(self, of: Expr, by: Expr) -> Expr:
         """d of/d by: partial where the equation of `of` has `by` in it, total where more lies between."""
@@ -136,17 +139,18 @@ class Telling:
         return self.to(DIAGONAL, self._everywhere(Sum, self._collapsed))
 
     def _collapsed(self, node: Sum) -> Expr | None:
-        factors = list(Mul.make_args(node.function))
-        inner = [factor for factor in factors if isinstance(factor, PartialDerivative)]
-        if len(inner) != 1 or len(node.limits) != 1:
+        inner = [factor for factor in Mul.make_args(node.function) if isinstance(factor, PartialDerivative)]
+        if len(node.limits) != 1:
             return None
         letter, _, high = node.limits[0]
-        raw = self._raw(inner[0], {**self.ranges, letter: high + 1})
-        deltas = [one for one in Mul.make_args(raw) if isinstance(one, KroneckerDelta) and letter in one.args]
-        if not deltas:
-            return None
-        other = next(one for one in deltas[0].args if one != letter)
-        return substitute_indices(node.function, {letter: other})
+        # Of several derivatives, the one whose sum this is has the letter below: dz_i/du_m du_m/dv.
+        for factor in sorted(inner, key=lambda one: letter not in indices_of(one.by)):
+            raw = self._raw(factor, {**self._all_ranges(), letter: high + 1})
+            deltas = [one for one in Mul.make_args(raw) if isinstance(one, KroneckerDelta) and letter in one.args]
+            if deltas:
+                other = next(one for one in deltas[0].args if one != letter)
+                return substitute_indices(node.function, {letter: other})
+        return None
 
     # ------------------------------------------------------------------ one equation's derivative
 
@@ -161,8 +165,19 @@ class Telling:
 
         return self.to(FUNCTION, self._everywhere(PartialDerivative, slope))
 
-    def evaluated(self, rule: Rule = DIFFERENTIATE) -> Telling:
-        """The derivative of one equation, in its simplest form, for every one in the line."""
+    def worked_out(self) -> Telling:
+        """A line that is the derivative of one equation, step by step to its simplest form."""
+        if not isinstance(self.now, (PartialDerivative, FunctionDerivative)):
+            raise DerivationError(f"{self.now} is not the derivative of one equation by itself")
+        for step in self.local(self.now):
+            self.to(step.rule, step.after, step.because)
+        return self
+
+    def evaluated(self, rule: Rule = DIFFERENTIATE, contracting: bool = True) -> Telling:
+        """The derivative of one equation, in its simplest form, for every one in the line.
+
+        contracting: sums over deltas are then carried out.
+        """
         substeps: list[Step] = []
         rules: list[Rule] = []
 
@@ -175,7 +190,7 @@ class Telling:
         after = self._everywhere((PartialDerivative, FunctionDerivative), value)
         cited = next((step.because for step in substeps if step.rule is REUSE_OUTPUT), None)
         self.to(REUSE_OUTPUT if REUSE_OUTPUT in rules else rule, after, cited, tuple(substeps))
-        if isinstance(self.now, Expr):
+        if contracting and isinstance(self.now, Expr):
             self.to(CONTRACT, contract(self.now, self.ranges))
         return self
 
@@ -226,16 +241,22 @@ class Telling:
 
     # ------------------------------------------------------------------ writing out, and writing as matrices
 
-    def written_out(self, preferred: str = "k") -> Telling:
-        """du/dv as d/dv of what u is, in terms of v, with functions called by their names."""
+    def written_out(self, preferred: str = "k", once: bool = False) -> Telling:
+        """du/dv as d/dv of what u is, in terms of v, with functions called by their names.
+
+        once: in terms of what the equation of u holds, whatever of that is computed from v.
+        """
         found = self._last((TotalDerivative, PartialDerivative))
-        body = contract(self.unfolded(found.of, key_of(found.by) or "", preferred), self._all_ranges())
+        body = contract(self.unfolded(found.of, key_of(found.by) or "", preferred, once), self._all_ranges())
         return self.to(WRITE_OUT, self._swapped(found, Differentiated(body, found.by)))
 
-    def unfolded(self, element: Expr, key: str, preferred: str = "k") -> Expr:
-        """A tensor element as an expression in the tensor `key`: every equation between the two is put in."""
+    def unfolded(self, element: Expr, key: str, preferred: str = "k", once: bool = False) -> Expr:
+        """A tensor element as an expression in the tensor `key`: every equation between the two is put in.
+
+        once: only the element's own equation.
+        """
         program = self.setting.program
-        between = self._between(key)
+        between = {key_of(element)} if once else self._between(key)
         avoid = set(self.ranges) | letters(self.head)
         body = element
         for equation in reversed(program.equations):
@@ -257,6 +278,19 @@ class Telling:
             body = _put(body, swap)
         return body
 
+    def called(self, key: str) -> Telling:
+        """Every element of the tensor `key` as its function, by name, of what it is computed from: f(z_j) for a_j."""
+        equation = self.setting.program.definitions[key]
+        inputs = list(dict.fromkeys(elements(equation.rhs)))
+        if len(inputs) != 1 or not is_elementwise(equation, self.setting.tensor(key_of(inputs[0]) or "")):
+            raise DerivationError(f"{key} is no elementwise function, with a name, of one tensor")
+        swap: dict[Expr, Expr] = {}
+        for found in dict.fromkeys(_outer_elements(self.now)):
+            if key_of(found) == key:
+                places = dict(zip(equation.indices, indices_of(found), strict=True))
+                swap[found] = Applied(found, substitute_indices(inputs[0], places))
+        return self.to(WRITE_OUT, _put(self.now, swap))
+
     def _between(self, key: str) -> set[str]:
         """Keys of what is computed from the tensor `key`."""
         found = {key}
@@ -265,13 +299,38 @@ class Telling:
                 found.add(equation.tensor.key)
         return found - {key}
 
-    def carried_out(self) -> Telling:
-        """d/dv of what is written out, differentiated; sums over deltas are carried out where they stand."""
+    def carried_out(self, letter: str = "m") -> Telling:
+        """d/dv of what is written out, differentiated; sums over deltas are carried out where they stand.
+
+        What it holds of what is computed from v is differentiated too: df/dv = sum over m of df/du_m du_m/dv.
+        letter: how m is called, if that is free.
+        """
 
         def value(node: Differentiated) -> Expr:
-            return contract(derivative(node.body, node.by, letters(self.now) | set(self.ranges)), self._all_ranges())
+            taken, ranges = letters(self.now) | set(self.ranges), self._all_ranges()
+            total = derivative(node.body, node.by, taken)
+            later = self._between(key_of(node.by) or "")
+            for key in dict.fromkeys(key_of(one) or "" for one in _outer_elements(node.body)):
+                if key in later:
+                    element, bound = self._anywhere(self.setting.tensor(key), taken, letter)
+                    outer = contract(derivative(node.body, element, taken), {**ranges, **dict(bound)})
+                    total += summation(outer * self.derivative(element, node.by), *bound)
+            return contract(total, ranges)
 
         return self.to(DIFFERENTIATE, self._everywhere(Differentiated, value))
+
+    def _anywhere(self, tensor: Tensor, taken: set[Symbol], preferred: str) -> tuple[Expr, list[tuple[Symbol, Expr]]]:
+        """An element of a tensor at new letters, which are added to `taken`, and those letters with their sizes."""
+        place: list[Symbol] = []
+        bound: list[tuple[Symbol, Expr]] = []
+        for letter, extent in zip(tensor.indices, tensor.shape, strict=True):
+            new = letter
+            if letter != self.setting.example or letter not in taken:
+                new = fresh(preferred, taken)
+                taken.add(new)
+                bound.append((new, extent))
+            place.append(new)
+        return tensor[tuple(place)], bound
 
     def _all_ranges(self) -> dict[Expr, Expr]:
         found = dict(self.ranges)
@@ -359,3 +418,11 @@ def _lettered(rhs: Expr, taken: set[Symbol], preferred: str) -> Expr:
 def by(setting: Setting, key: str) -> TotalDerivative:
     """The derivative of the setting's loss by a tensor, at its usual letters."""
     return TotalDerivative(setting.loss.element, setting.tensor(key).element)
+
+
+def definition(setting: Setting, key: str, form: str = "component") -> Chain:
+    """The name of a derivative and what it stands for."""
+    tensor = setting.tensor(key)
+    of, variable = (setting.tensor(one) for one in setting.meaning()[key])
+    step = Step(DEFINITION, tensor.element, TotalDerivative(of.element, variable.element))
+    return Chain(setting, key, (tensor.element,), tensor.indices, tensor.shape, (step,), form)

@@ -32,6 +32,7 @@ def stretch(
 ) -> Setting:
     """The layers with these labels, one after the other, from the activation before them to the loss.
 
+    labels: where they leave layers out, the next one stands for all of these: any function of the one before.
     activations: one for each layer; a last layer may have none, and the loss is then taken of its pre-activation: it
         stands for whatever comes after.
     examples: name of the number of examples, or None for one example. reduction: "mean" or "sum" over them.
@@ -56,7 +57,8 @@ def stretch(
     equations: list[Equation] = []
     for place, label in enumerate(labels):
         layer = Dense("n", activations[min(place, len(activations) - 1)])
-        parameters += layer.parameters(label, units_of(label - 1), units_of(label))
+        before = labels[place - 1] if place else first
+        parameters += layer.parameters(label, units_of(before), units_of(label))
         made = layer.equations(label, previous, units_of(label), batch)
         equations += made if place < len(activations) else made[:1]
         previous = equations[-1].tensor
@@ -82,4 +84,4 @@ def stretch(
         title=name,
         given=tuple(given),
     )
-    return Setting(name, program)
+    return Setting(name, program, example=None if examples is None else EXAMPLE)
