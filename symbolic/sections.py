@@ -115,9 +115,9 @@ class ResultWriter:
         """A defining equation for all examples at once, where matrices can say it."""
         argument = self.lines.argument(equation)
         line = self._stacked(equation.lhs, argument or equation.rhs, equation.indices, equation.tensor.shape)
-        if line is None or (argument is None) != (equation.function is None):
+        if line is None:
             return self.lines.forward(equation)
-        if equation.function is not None:
+        if argument is not None and equation.function is not None:
             line.right = [self.printer.notation.function(equation.function) + f"({' '.join(line.right)})"]
         return line
 
