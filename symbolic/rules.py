@@ -61,6 +61,11 @@ DIAGONAL_JACOBIAN = Rule(
 )
 ENTRY = Rule("entry", "a row times the unit vector e_i is its entry i; turned, factors change their order")
 STACK = Rule("stack", "what holds for every entry holds for the vector or the matrix of all entries")
+LINEAR = Rule("derivative of a sum", "the derivative of a sum is the sum of the derivatives of its terms")
+ONE_PATH = Rule("one path", "du/dv = partial u/partial v where v enters u through the equation of u alone")
+ALIGN = Rule("align", "[k = j] f_k is [k = j] f_j")
+SINGLE_TERM = Rule("single term", "a sum over one element is the element")
+SPECIALISE = Rule("specialise", "what holds for every layer, every width and every function holds for these")
 COUNT = Rule("count", "a formula for any depth gives what networks of that depth have")
 WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
 
@@ -88,6 +93,11 @@ RULES = (
     DIAGONAL_JACOBIAN,
     ENTRY,
     STACK,
+    LINEAR,
+    ONE_PATH,
+    ALIGN,
+    SINGLE_TERM,
+    SPECIALISE,
     COUNT,
     WRITE_AS_MATRICES,
 )
