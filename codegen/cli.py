@@ -31,6 +31,7 @@ examples:
   deltaform generate "784 -> 128 relu -> 10 softmax; cross_entropy" -o digits_mlp.py
   deltaform train    "64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --plot loss.png
   deltaform verify   "3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"
+  deltaform notations
   deltaform demo
 
 exit status: 0 fine, 1 a check failed, 2 wrong use, 130 interrupted
@@ -115,10 +116,11 @@ def _parser() -> _Parser:
     }
     force: dict[str, Any] = {"action": "store_true", "help": "replace files that exist"}
 
+    meaning = "the loss of one example, or its mean or sum over N examples"
     over_examples: dict[str, Any] = {
         "choices": ("one", "mean", "sum"),
         "default": "mean",
-        "help": "the loss of one example, or its mean or sum over N examples (default: mean)",
+        "help": f"{meaning} (default: mean)",
     }
 
     derive = command(
@@ -127,14 +129,25 @@ def _parser() -> _Parser:
         '"3 -> 4 tanh -> 2; half_squared_error" --form component --detail rule -o page.tex',
     )
     derive.add_argument("network", **network)
-    derive.add_argument("--form", choices=("matrix", "component"), default="matrix", help="notation (default: matrix)")
+    derive.add_argument(
+        "--notation",
+        metavar="NAME|FILE.toml",
+        help="how everything is written, and whether the cost is to be minimised or maximised: a name that `deltaform "
+        "notations` lists, or a file such as `deltaform notations NAME` prints (default: cs229, the loss as it is)",
+    )
+    derive.add_argument(
+        "--form",
+        choices=("matrix", "component"),
+        help="matrices, or sums over indices (default: as the notation has it)",
+    )
     derive.add_argument(
         "--detail",
         choices=("result", "layer", "rule"),
         default="layer",
         help="results only, the steps of each layer, or every rule (default: layer)",
     )
-    derive.add_argument("--examples", **over_examples)
+    as_notation = {"default": None, "help": f"{meaning} (default: as the notation has it)"}
+    derive.add_argument("--examples", **over_examples | as_notation)
     derive.add_argument(
         "--no-verify", action="store_true", help="do not check the steps; the page then says nothing of it"
     )
@@ -198,6 +211,15 @@ def _parser() -> _Parser:
     )
     verify.add_argument("network", **network)
     verify.add_argument("--examples", **over_examples)
+
+    notations = command(
+        "notations",
+        "list the notations that a page may be written in, or print one as a TOML file to change",
+        "nielsen > my.toml",
+    )
+    notations.add_argument(
+        "notation", nargs="?", metavar="NAME|FILE.toml", help="print this one, with every field explained"
+    )
 
     demo = command(
         "demo",

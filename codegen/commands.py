@@ -32,6 +32,9 @@ from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import FileError, LoweringError, MissingExtra
 from symbolic.network import Network
+from symbolic.notation import Notation
+from symbolic.notationfiles import find_notation, notation_to_toml
+from symbolic.notations import NOTATIONS, in_one_line
 from symbolic.sampling import stand_in_sizes
 from symbolic.verification import Report
 
@@ -45,12 +48,13 @@ def derivation_page(arguments: argparse.Namespace) -> int:
     """`deltaform derive`: the LaTeX page, to a file or to standard output."""
     if arguments.output is not None:
         check_target(arguments.output, (".tex",), arguments.force)
-    derivation = derive(_network_over_examples(arguments))
+    notation = find_notation("cs229" if arguments.notation is None else arguments.notation)
+    derivation = derive(_network_in(notation, arguments))
     report = None if arguments.no_verify else verified(derivation)
     if report is not None and not report.ok:
         say(f"no page is written, because the derivation is wrong:\n{report}")
         return NO
-    page = derivation.latex("cs229", arguments.form, arguments.detail, report)
+    page = derivation.latex(notation, arguments.form, arguments.detail, report)
     if arguments.output is None:
         sys.stdout.write(page)
     else:
@@ -152,6 +156,16 @@ def verification(arguments: argparse.Namespace) -> int:
     return FINE if steps.ok and code.ok else NO
 
 
+def notations(arguments: argparse.Namespace) -> int:
+    """`deltaform notations`: a line for each, or one of them as the TOML file that --notation reads."""
+    if arguments.notation is None:
+        for notation in NOTATIONS.values():
+            print(in_one_line(notation))
+    else:
+        sys.stdout.write(notation_to_toml(find_notation(arguments.notation)))
+    return FINE
+
+
 def demonstration(arguments: argparse.Namespace) -> int:
     """`deltaform demo`: the whole way once, from an architecture to a trained network."""
     folder = Path(arguments.out)
@@ -212,6 +226,7 @@ COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "generate": generated_module,
     "train": training_run,
     "verify": verification,
+    "notations": notations,
     "demo": demonstration,
 }
 
@@ -257,6 +272,24 @@ def _network_over_examples(arguments: argparse.Namespace) -> Network:
     """The network, for one example or for the mean or sum over many, as --examples says."""
     over = arguments.examples
     return Network.parse(arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N")
+
+
+def _network_in(notation: Notation, arguments: argparse.Namespace) -> Network:
+    """The network as the notation states its task; --examples wins, and a loss that is turned round is told.
+
+    Where no notation is asked for, the loss is left as it is.
+    """
+    given = Network.parse(arguments.network)
+    if arguments.examples is not None:
+        notation = notation.replace(over=arguments.examples)
+    if arguments.notation is None:
+        notation = notation.replace(sense=given.loss.sense)
+    network = notation.convention(given)
+    if network.loss != given.loss:
+        same = network.loss.spelling == given.loss.spelling
+        turned = "taken to be so" if same else f"turned round, to {network.loss.spelling}"
+        say(f"notation {notation.name} has a cost to be {notation.sense}d: loss {given.loss.spelling} is {turned}")
+    return network
 
 
 def _require_for_demo() -> None:

@@ -67,6 +67,17 @@ class UsageError(DeltaformError):
     """An argument out of its range, or options that contradict each other."""
 
 
+class NotationError(UsageError):
+    """A notation that cannot be, or a file of one that cannot be read.
+
+    fields: the fields that are to blame, each as its path: ("depth",) or ("letters", "weight").
+    """
+
+    def __init__(self, message: str, *fields: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
 class DeltaformWarning(UserWarning):
     """Something allowed but probably not meant, such as softmax in a hidden layer."""
 

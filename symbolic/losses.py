@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from sympy import Expr, Integer, Symbol, log
@@ -16,7 +16,7 @@ from sympy import Expr, Integer, Symbol, log
 from symbolic.errors import ArchitectureError, nearest
 from symbolic.expressions import Undefined
 from symbolic.formulas import check_differentiable, checked_formula, checked_function_name
-from symbolic.tensors import checked_name
+from symbolic.tensors import LONGEST_NAME, checked_name
 
 h = Symbol("h", real=True)
 y = Symbol("y", real=True)
@@ -26,6 +26,8 @@ y = Symbol("y", real=True)
 DISTRIBUTION = ("required", "refused", "discouraged", "unknown")
 
 _ADVICE = "give a SymPy expression in losses.h (output) and losses.y (target), or Loss.undefined(name)"
+# What a loss is called that was turned round.
+_TURNED = "negated_"
 _APPLIED = re.compile(r"\s*(.*?)\s*\(\s*y\s*,\s*h\s*\)\s*\Z", re.DOTALL)
 
 
@@ -85,6 +87,23 @@ class Loss:
     def apply(self, target: Expr, output: Expr) -> Expr:
         """The contribution of one unit, for its target element and its output element."""
         return self.expression.xreplace({y: target, h: output})
+
+    def turned(self) -> Loss:
+        """The loss of the other sense with the same best outputs: its negative, with the same declared facts.
+
+        If that is a loss of LOSSES, it is that one. Of an undefined cost only the sense changes: nothing is known of
+        it that could be negated.
+        """
+        sense = "minimise" if self.sense == "maximise" else "maximise"
+        if self.spelling != self.name:
+            return replace(self, sense=sense)
+        negative = replace(self, expression=-self.expression, sense=sense)
+        for loss in LOSSES.values():
+            if replace(negative, name=loss.name) == loss:
+                return loss
+        bare = self.name.removeprefix(_TURNED)
+        name = f"{_TURNED}{self.name}" if bare == self.name or bare in LOSSES else bare
+        return replace(negative, name=name[:LONGEST_NAME])
 
 
 LOSSES: Mapping[str, Loss] = MappingProxyType({

@@ -9,27 +9,40 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sympy import Basic, Symbol
 
 from symbolic.depth import DEPTH, Label, split_label
-from symbolic.errors import UsageError, nearest
+from symbolic.errors import DeltaformWarning, NotationError, nearest
+from symbolic.notationchecks import (
+    FUNCTION_COMMANDS,
+    GREEK,
+    LETTER_OF,
+    LETTERS,
+    OWN_LETTERS,
+    TABLES,
+    capital_of,
+    check_apart,
+    check_fields,
+    check_tables,
+    index_letters,
+    shown,
+)
 from symbolic.tensors import FunctionName, Tensor
 
 if TYPE_CHECKING:
     from symbolic.vocabulary import Source
 
-GREEK = frozenset({
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda",
-    "mu", "nu", "xi", "pi", "rho", "sigma", "tau", "phi", "chi", "psi", "omega", "Gamma", "Delta",
-    "Theta", "Lambda", "Xi", "Pi", "Sigma", "Phi", "Psi", "Omega", "ell",
-})  # fmt: skip
-# Commands that a function's LaTeX name may consist of; anything else is written upright and escaped.
-FUNCTION_COMMANDS = GREEK | frozenset({"tanh", "exp", "log", "sin", "cos", "arctan", "max", "min"})
+# A Network, which this file does not import: it writes networks, and need not know how they are made.
+AnyNetwork = TypeVar("AnyNetwork", bound=Any)
+ROLES = (*LETTERS, *OWN_LETTERS)
+
 UPRIGHT = re.compile(r"\\(operatorname|mathrm|mathit|text)\{[A-Za-z0-9 ]+\}\Z")
 
 _TEXT = {
@@ -61,66 +74,11 @@ def math_name(text: str) -> str:
     return rf"\mathrm{{{safe}}}"
 
 
-# The roles that a notation has letters for, and the tensor names that mean them. A user's other names keep
-# their own.
-LETTER_OF = {
-    ("input", "x"): "input",
-    ("target", "y"): "target",
-    ("preactivation", "z"): "preactivation",
-    ("activation", "a"): "activation",
-    ("parameter", "W"): "weight",
-    ("parameter", "b"): "bias",
-    ("loss", "ell"): "loss",
-    ("cost", "J"): "cost",
-    ("adjoint", "delta"): "adjoint",
-}
-LETTERS = (*LETTER_OF.values(), "width", "parameters", "rate")
-OWN_LETTERS = ("output", "weight_entry", "bias_entry")
-CHOICES = {
-    "weight_layer": ("target", "source"),
-    "weight_rows": ("outputs", "inputs"),
-    "adjoints": ("delta", "partial"),
-    "gradient": ("nabla", "partial"),
-    "form": ("matrix", "component"),
-    "over": ("one", "mean", "sum"),
-    "sense": ("minimise", "maximise"),
-    "transpose_brackets": ("", "()", "[]"),
-    "first": (0, 1),
-    "first_layer": (0, 1),
-}
-HADAMARD = (r"\circ", r"\odot", r"\ast", r"\cdot")
-# What fields that hold a mark may hold: the named places, the letters of LaTeX that carry one, brackets and commas.
-MARKS = {"layer": "layer", "example": "example", "marks": "layer example", "unit_index": "layer"}
-
-_WORD = r"(?:[A-Za-z0-9]+|\\(?:" + "|".join(sorted(GREEK)) + r")(?![A-Za-z])|[()\[\], +-])"
-_LETTER = rf"(?:[A-Za-z]|\\(?:{'|'.join(sorted(GREEK | FUNCTION_COMMANDS))}|partial|nabla|top|intercal)(?![A-Za-z])"
-_LETTER += r"|\\(?:mathrm|mathbf|mathit|mathcal|mathbb|mathsf|operatorname|boldsymbol|hat|bar|tilde|vec|overline)\{"
-_LETTER += rf"(?:[A-Za-z0-9 ]+|\\(?:{'|'.join(sorted(GREEK))}))\}})"
-_SYMBOL = re.compile(rf"{_LETTER}(?:[_^](?:[A-Za-z0-9]|\{{{_WORD}+\}}))*(?:\({_LETTER}(?:, ?{_LETTER})*\))?\Z")
-LONGEST_SYMBOL = 80
-
-
-def checked_symbol(text: object, what: str) -> str:
-    """`text` if it is one symbol: a letter, a Greek letter, \\mathcal{L}, with an index or an argument: L(\\theta).
-
-    It reaches a file that LaTeX runs.
-
-    Raises:
-        UsageError: it is anything else, such as a command that reads files.
-    """
-    if not isinstance(text, str) or len(text) > LONGEST_SYMBOL or not _SYMBOL.match(text):
-        shown = ascii(text if not isinstance(text, str) or len(text) <= LONGEST_SYMBOL else text[:20] + "...")
-        raise UsageError(
-            f"{what}: {shown} is no symbol; write a letter, a Greek letter such as \\delta, \\mathcal{{L}} or "
-            "\\hat{y}, with an index if need be, as in C_x"
-        )
-    return text
-
-
 @dataclass(frozen=True)
 class Notation:
     r"""Every symbol of a page, and the conventions that go with them. Make another with `replace`.
 
+    name:          what messages call it.
     letters:       by role: input, target, preactivation, activation, weight, bias, loss (of one example), cost,
                    adjoint, width (of a layer), parameters (all of them, theta), rate (of learning); where they differ,
                    output (the last activation), weight_entry and bias_entry. An input without a letter is the
@@ -136,7 +94,9 @@ class Notation:
     gradient:      "partial" writes a gradient as a fraction of partials, "nabla" with the nabla sign.
     form:          "matrix" or "component", what is written if nobody asks for the other.
     batch:         a network is first written for all examples, the rows of a matrix.
-    indices:       other letters for indices, by the letter that the equations use.
+    indices:       other letters for indices, by the letter that the equations use: p for examples, j for units, s for
+                   units of the layer before, m for those of the layer after. What is not named here keeps its
+                   letter, or gives way to what is called so.
     unit_index:    how an index that runs over a layer is called after it, such as n_{layer}; empty: by `indices`.
     first:         what the first element of an axis is called: 1, or 0.
     example:       mark of an example, with {example} for its letter; `example_below` writes it as a subscript.
@@ -146,11 +106,22 @@ class Notation:
     examples:      letter for the number of examples.
     widths:        letters of their own for the widths of numbered layers, by the number counted from 0.
     functions:     how functions are written, by name; the others as they say themselves.
+    hadamard:      sign of the product entry by entry.
+    transpose, transpose_brackets: sign of the transpose, and what stands round a letter with marks before it: "",
+                   "()" or "[]".
+    partial, nabla: signs of derivatives.
+    ones, identity, unit, indicator, diagonal: the vector of ones, the unit matrix, its columns e_i, what stands before
+                   a condition in braces, and the name of the matrix with a vector on its diagonal.
+    kronecker:     how 1 where i = j and 0 elsewhere is written: "brackets", [i = j], or "indicator", the condition
+                   in braces.
+    named_adjoint, long_adjoint: accents that mark the derivative by a tensor, over one letter and over several.
     over, sense:   what the cost is: the loss of "one" example, its "mean" or "sum" over them; whether it is to be
                    "minimise"d or "maximise"d. They are conventions for a network: see `convention`.
 
+    An entry of a table that is empty is as good as none; only an input without a letter says something.
+
     Raises:
-        UsageError: a field that cannot be, or a letter that is no symbol; names it.
+        NotationError: a field that cannot be, a letter that is no symbol, or two that would be taken for one another.
     """
 
     name: str
@@ -185,7 +156,9 @@ class Notation:
     nabla: str = r"\nabla"
     ones: str = r"\mathbf{1}"
     identity: str = "I"
+    unit: str = "e"
     indicator: str = r"\mathbf{1}"
+    kronecker: str = "brackets"
     diagonal: str = r"\operatorname{diag}"
     named_adjoint: str = r"\bar"
     long_adjoint: str = r"\overline"
@@ -193,26 +166,45 @@ class Notation:
     sense: str = "minimise"
 
     def __post_init__(self) -> None:
-        _check(self)
-        for name in ("letters", "indices", "widths", "functions"):
-            object.__setattr__(self, name, MappingProxyType(dict(getattr(self, name))))
+        check_tables(self)
+        for name in TABLES:
+            held = getattr(self, name).items()
+            kept = {key: text for key, text in held if text != "" or (name == "letters" and key not in OWN_LETTERS)}
+            object.__setattr__(self, name, MappingProxyType(kept))
+        check_fields(self)
+        check_apart(self)
 
-    def replace(self, **changes: Any) -> Notation:
+    def replace(self, /, **changes: Any) -> Notation:
         """The same notation with other fields; of letters, indices, widths and functions only the entries given.
 
         Raises:
-            UsageError: there is no such field, or it cannot hold that.
+            NotationError: there is no such field, or it cannot hold that.
         """
         known = [field.name for field in dataclasses.fields(self)]
         for name, value in changes.items():
             if name not in known:
-                raise UsageError(f"a notation has no field {name!r}; {nearest(name, known)}")
-            held = getattr(self, name)
-            if isinstance(held, Mapping):
-                if not isinstance(value, Mapping):
-                    raise UsageError(f"notation field {name} must be a table, such as {{'weight': 'W'}}, not {value!r}")
-                changes[name] = {**held, **value}
+                way_out = f"it is an entry of letters: letters.{name}" if name in ROLES else nearest(name[:80], known)
+                raise NotationError(f"a notation has no field {shown(name)}; {way_out}", (name,))
+            if name in TABLES and isinstance(value, Mapping):
+                changes[name] = {**getattr(self, name), **value}
         return dataclasses.replace(self, **changes)
+
+    def convention(self, network: AnyNetwork) -> AnyNetwork:
+        """The network as this notation states its task: the cost by `over`, its loss by `sense`.
+
+        A loss of the other sense is turned round: see `Loss.turned`. Over one example there is no examples' axis. What
+        was probably not meant is not said again.
+
+        network: a Network, or what has its fields loss, examples and reduction, and its method replace.
+        """
+        changes: dict[str, Any] = {"examples": None}
+        if self.over != "one":
+            changes = {"examples": network.examples or "N", "reduction": self.over}
+        if network.loss.sense != self.sense:
+            changes["loss"] = network.loss.turned()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeltaformWarning)
+            return network.replace(**changes)
 
     def write(self, expression: Basic, of: Source | None = None) -> str:
         """The LaTeX of an index expression or a matrix expression.
@@ -248,6 +240,11 @@ class Notation:
             return self._over(self.letter(source, tensors))
         return math_name(tensor.name)
 
+    def row_letter(self, tensor: Tensor, tensors: Mapping[str, Tensor]) -> str:
+        """The letter of a row of a matrix as a vector: the small bold letter of the matrix."""
+        letter = self.letter(tensor, tensors)
+        return rf"\mathbf{{{letter.lower()}}}" if len(letter) == 1 else rf"\boldsymbol{{{letter}}}"
+
     def _over(self, letter: str) -> str:
         """The mark of an adjoint over a letter, drawn out over a longer name."""
         one = len(letter) == 1 or (letter.startswith("\\") and letter[1:].isalpha())
@@ -258,14 +255,7 @@ class Notation:
         source = tensors.get(tensor.of or "")
         if tensor.role == "adjoint" and source is not None and (tensor.role, tensor.name) not in LETTER_OF:
             return self._over(self.capital(source, tensors))
-        letter = self.letter(tensor, tensors, output)
-        if re.fullmatch(r"[a-z]", letter):
-            return letter.upper()
-        upper = letter[1:].capitalize()
-        if letter.startswith("\\") and upper in GREEK:
-            return rf"\{upper}"
-        accent = re.fullmatch(r"(\\(?:hat|bar|tilde)\{)([a-z])\}", letter)
-        return f"{accent.group(1)}{accent.group(2).upper()}}}" if accent else rf"\boldsymbol{{{letter}}}"
+        return capital_of(self.letter(tensor, tensors, output))
 
     # ------------------------------------------------------------------ marks
 
@@ -299,7 +289,7 @@ class Notation:
             else:
                 over[name] = mark
         present = [mark for mark in over.values() if mark]
-        both = self.marks.replace("{layer}", over["layer"]).replace("{example}", over["example"])
+        both = self.marks.replace("{layer}", over["layer"], 1).replace("{example}", over["example"], 1)
         above = both if len(present) == 2 else "".join(present)
         letter, argument = split_argument(letter)
         # x_{in}_j would be a double subscript.
@@ -307,16 +297,31 @@ class Notation:
         subscript = f"_{braced(','.join(groups))}" if groups else ""
         if transposed and self.transpose_brackets and (above or subscript):
             above = f"^{braced(above)}" if above else ""
-            return f"{self.transpose_brackets[0]}{base}{subscript}{above}{self.transpose_brackets[1]}^{self.transpose}"
-        above += self.transpose if transposed else ""
+            left, right = self.transpose_brackets[0], self.transpose_brackets[1]
+            sign = self.transpose if "{" not in self.transpose else f"{{{self.transpose}}}"
+            return f"{left}{base}{subscript}{above}{right}^{sign}"
+        if transposed:
+            # A command ends where no letter follows: \ell T.
+            apart = " " if re.search(r"\\[A-Za-z]+\Z", above) and self.transpose[0].isalpha() else ""
+            above += apart + self.transpose
         superscript = f"^{braced(above)}" if above else ""
         return f"{base}{subscript}{superscript}{argument}"
 
     # ------------------------------------------------------------------ indices, sizes, functions
 
     def index(self, position: Symbol) -> str:
-        """An index letter."""
-        return self.indices.get(position.name, math_name(position.name))
+        """An index letter; no two are written alike."""
+        written = self.index_letters.get(position.name)
+        if written is None:
+            written = math_name(position.name)
+            while written in self.index_letters.values():
+                written = rf"\tilde{{{written}}}"
+        return written
+
+    @cached_property
+    def index_letters(self) -> Mapping[str, str]:
+        """How index letters are written, by the letter that equations use: `indices`, completed."""
+        return MappingProxyType(index_letters(self))
 
     def example_mark(self, example: Symbol) -> str:
         """The mark of an example by itself."""
@@ -353,8 +358,8 @@ class Notation:
 
 def split_argument(letter: str) -> tuple[str, str]:
     """A symbol such as L(theta), whose marks stand before its argument, in two parts."""
-    at = letter.find("(")
-    return (letter[:at], letter[at:]) if letter.endswith(")") and "{" not in letter[:at] else (letter, "")
+    at = letter.rfind("(")
+    return (letter[:at], letter[at:]) if letter.endswith(")") else (letter, "")
 
 
 def braced(text: str) -> str:
@@ -368,51 +373,3 @@ def run(parts: Sequence[str]) -> str:
         return "".join(parts)
     apart = all(len(part) == 1 or "_" in part for part in parts)
     return (" " if apart else ", ").join(parts)
-
-
-def _check(notation: Notation) -> None:
-    """Raise UsageError for a field that cannot be."""
-    where = f"notation {notation.name!a}"
-    for name, allowed in CHOICES.items():
-        if getattr(notation, name) not in allowed:
-            shown = ", ".join(map(repr, allowed))
-            raise UsageError(f"{where}: {name} must be one of {shown}, not {getattr(notation, name)!r}")
-    for name in ("layer_below", "bias_row", "batch", "example_below", "mark_examples", "sums_last"):
-        if not isinstance(getattr(notation, name), bool):
-            raise UsageError(f"{where}: {name} must be true or false, not {getattr(notation, name)!r}")
-    for name in ("letters", "indices", "functions", "widths"):
-        for key, text in getattr(notation, name).items():
-            if not (text == "" and name == "letters" and key in ("input", *OWN_LETTERS)):
-                checked_symbol(text, f"{where}: {name}.{key}")
-    missing = [role for role in LETTERS if role not in notation.letters]
-    if missing:
-        raise UsageError(f"{where}: letters has none for {', '.join(missing)}")
-    strange = [role for role in notation.letters if role not in (*LETTERS, *OWN_LETTERS)]
-    if strange:
-        known = (*LETTERS, *OWN_LETTERS)
-        raise UsageError(f"{where}: letters has {strange[0]!r}, which is no role; {nearest(strange[0], known)}")
-    for name in ("depth", "any_layer", "examples", "transpose", "partial", "nabla", "identity"):
-        checked_symbol(getattr(notation, name), f"{where}: {name}")
-    if notation.hadamard not in HADAMARD:
-        raise UsageError(f"{where}: hadamard must be one of {', '.join(HADAMARD)}, not {notation.hadamard!a}")
-    for name, places in MARKS.items():
-        _check_mark(getattr(notation, name), places.split(), f"{where}: {name}", empty=name == "unit_index")
-    if notation.bias_row and notation.weight_rows != "inputs":
-        raise UsageError(f"{where}: bias_row needs weight_rows = 'inputs': the bias is one more row of inputs")
-    letters = {role: text for role, text in notation.letters.items() if text and role not in OWN_LETTERS}
-    for role, text in letters.items():
-        others = [other for other, same in letters.items() if same == text and other != role]
-        if others:
-            raise UsageError(f"{where}: letters.{role} and letters.{others[0]} are both {text}; give each its own")
-
-
-def _check_mark(text: object, places: Sequence[str], what: str, empty: bool) -> None:
-    if empty and text == "":
-        return
-    plain = text if isinstance(text, str) else ""
-    for place in places:
-        if plain.count(f"{{{place}}}") != 1:
-            raise UsageError(f"{what} must hold {{{place}}} once, as in '[{{{place}}}]', not {text!a}")
-        plain = plain.replace(f"{{{place}}}", "")
-    if not re.fullmatch(r"[A-Za-z0-9_()\[\], ]*(?:\{[A-Za-z0-9_()\[\], ]*\})?", plain) or len(plain) > LONGEST_SYMBOL:
-        raise UsageError(f"{what}: {text!a} may hold letters, digits, brackets and commas besides")

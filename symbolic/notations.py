@@ -10,8 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from sympy import Sum
+
+from symbolic.depth import LAYER, width
 from symbolic.errors import UsageError, nearest
+from symbolic.matrixform import matrix_form
 from symbolic.notation import Notation
+from symbolic.notationchecks import LONGEST_SYMBOL, shown
+from symbolic.tensors import index, over
+from symbolic.vocabulary import Vocabulary, usual_tensor
 
 CS229 = Notation(
     name="cs229",
@@ -130,6 +137,22 @@ def notation_named(notation: str | Notation) -> Notation:
     """
     if isinstance(notation, Notation):
         return notation
-    if notation not in NOTATIONS:
-        raise UsageError(f"notation {notation!r} is not known; {nearest(str(notation), NOTATIONS)}")
+    if not isinstance(notation, str) or notation not in NOTATIONS:
+        name = notation[:LONGEST_SYMBOL] if isinstance(notation, str) else ""
+        raise UsageError(f"notation {shown(notation)} is not known; {nearest(name, NOTATIONS)}")
     return NOTATIONS[notation]
+
+
+def in_one_line(notation: Notation) -> str:
+    """Its name, its form, its task, and a layer as it is written in it."""
+    j, s = index("j"), index("s")
+    keys = ("z[layer]", "W[layer]", "a[layer-1]", "b[layer]")
+    tensors = {key: usual_tensor(key, examples=False) for key in keys}
+    z, W, a, b = tensors.values()
+    sides = (z[j], Sum(W[j, s] * a[s], over(s, width(LAYER - 1))) + b[j])
+    printer = Vocabulary(tensors).printer(notation)
+    with printer.lettering(*sides):
+        shown = [matrix_form(side, (j,), tensors) for side in sides] if notation.form == "matrix" else sides
+        layer = " = ".join(printer.doprint(side) for side in shown)
+    task = f"{notation.sense} {'one loss' if notation.over == 'one' else f'the {notation.over}'}"
+    return f"{notation.name:<11} {notation.form:<10} {task:<18} {layer}"

@@ -12,7 +12,7 @@ STANDARD = {
     "__future__", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools",
     "bisect", "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
-    "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "types", "typing", "unicodedata",
+    "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing", "unicodedata",
     "warnings",
     "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect",
 }  # fmt: skip
