@@ -43,6 +43,7 @@ from symbolic.matrices import (  # fmt: skip
     PartialGradient,
     Plus,
     Product,
+    RowOf,
     Scalar,
     Scale,
     SumOver,
@@ -50,14 +51,15 @@ from symbolic.matrices import (  # fmt: skip
 )
 from symbolic.matrixform import matrix_form
 from symbolic.notation import LETTER_OF, braced, run
-from symbolic.printorder import ADD, ATOM, MULTIPLY, OPEN, OrderedPrinter, beside, brackets
+from symbolic.printorder import ADD, ATOM, FRACTION, MULTIPLY, OPEN, beside, brackets
 from symbolic.recognition import indicator, maximum, negated, norm
+from symbolic.stackprinting import StackPrinter
 from symbolic.tensors import FunctionName, Tensor, indices_of, is_letter, key_of
 
 RELATIONS = {">": ">", "<": "<", ">=": r"\ge", "<=": r"\le", "==": "=", "!=": r"\ne"}
 
 
-class LatexPrinter(OrderedPrinter):
+class LatexPrinter(StackPrinter):
     """Prints the expressions of one derivation; constructed as `OrderedPrinter`.
 
     Raises:
@@ -68,7 +70,10 @@ class LatexPrinter(OrderedPrinter):
 
     def doprint(self, expr: Basic) -> str:
         with self.lettering(expr):
-            return str(self._print(self._conventional(expr)))
+            shown = self._conventional(expr)
+            if isinstance(shown, Add) and all(self._negative(term) for term in shown.args):
+                return f"-{brackets(self._text(-shown))}"  # one sign for the whole of it
+            return str(self._print(shown))
 
     def _conventional(self, expression: Basic) -> Basic:
         """What the notation has no letter for is written out, and weights are turned as it has them."""
@@ -293,6 +298,8 @@ class LatexPrinter(OrderedPrinter):
     def _print_KroneckerDelta(self, node: KroneckerDelta) -> str:
         # SymPy sorts the two arguments, numbers first; the page writes the letter first.
         texts = sorted((self._position(part) for part in node.args), key=lambda text: (not text.isalpha(), text))
+        if self.notation.kronecker == "indicator":
+            return rf"{self.notation.indicator}\{{{texts[0]} = {texts[1]}\}}"
         return f"[{texts[0]} = {texts[1]}]"
 
     # ------------------------------------------------------------------ sums over an axis
@@ -428,7 +435,8 @@ class LatexPrinter(OrderedPrinter):
     def _print_Applied(self, node: Applied) -> str:
         name = self.notation.function(self.functions[key_of(node.element) or ""])
         letters = [letter for letter in indices_of(node.element) if letter != self.example]
-        if key_of(node.argument) is not None and indices_of(node.argument) == indices_of(node.element):
+        alone = key_of(node.argument) is not None and indices_of(node.argument) == indices_of(node.element)
+        if alone or not any(isinstance(letter, Symbol) for letter in letters):
             return name + brackets(self._text(node.argument))
         inside = matrix_form(node.argument, letters, self.tensors, self.example)
         tensor = self.tensors[key_of(node.element) or ""]
@@ -443,6 +451,8 @@ class LatexPrinter(OrderedPrinter):
 
     def _print_EntryGradient(self, node: EntryGradient) -> str:
         of, by = self._bracketed(node.args[0], MULTIPLY), self._text(node.args[1])
+        if self.notation.gradient == "nabla" and key_of(node.args[0]) is not None:
+            return rf"{self.notation.nabla}_{{{by}}} {of}"
         return rf"\frac{{{self.notation.partial} {of}}}{{{self.notation.partial} {by}}}"
 
     def _print_ArrayOf(self, node: ArrayOf, transposed: bool = False) -> str:
@@ -480,13 +490,17 @@ class LatexPrinter(OrderedPrinter):
         inner = node.args[0]
         if isinstance(inner, ArrayOf) and self.tensors[inner.key].role != "gradient":
             return self._print_ArrayOf(inner, transposed=True)
+        if isinstance(inner, RowOf):
+            return self._print_RowOf(inner, transposed=True)
         return rf"{self._bracketed(inner, ATOM)}^{braced(self.notation.transpose)}"
 
     def _print_Product(self, node: Product) -> str:
         vector = norm(node)
         if vector is not None:
             return rf"\lVert {self._text(vector)} \rVert^2"
-        return beside([self._bracketed(part, MULTIPLY) for part in node.args])
+        # A product in a product is a group that somebody made.
+        least = [FRACTION if isinstance(part, Product) else MULTIPLY for part in node.args]
+        return beside([self._bracketed(part, level) for part, level in zip(node.args, least, strict=True)])
 
     def _print_Hadamard(self, node: Hadamard) -> str:
         sign = f" {self.notation.hadamard} "

@@ -32,8 +32,9 @@ from sympy.core.numbers import NumberSymbol
 from sympy.printing.printer import Printer
 
 from symbolic.conventions import Names, widths_of_layers
-from symbolic.expressions import Differentiated, Entry, Inner, PartialDerivative, TotalDerivative
+from symbolic.expressions import Differentiated, Entry, Inner, PartialDerivative, Spelled, TotalDerivative
 from symbolic.matrices import (
+    Abreast,
     ArrayOf,
     Diagonal,
     Elementwise,
@@ -47,10 +48,14 @@ from symbolic.matrices import (
     PartialGradient,
     Plus,
     Product,
+    RowOf,
     Scalar,
     Scale,
+    Stacked,
     SumOver,
+    TotalJacobian,
     Transpose,
+    Unit,
 )
 from symbolic.matrixform import arrays  # fmt: skip
 from symbolic.notation import LETTER_OF, Notation
@@ -182,7 +187,9 @@ class OrderedPrinter(Printer):
         if isinstance(node, Hadamard):
             quotient = any(self._reciprocal(part) is not None for part in node.args)
             return FRACTION if quotient and not any(self._comes_first(part) for part in node.args) else ENTRYWISE
-        if isinstance(node, (TotalDerivative, PartialDerivative, Jacobian, EntryGradient)):
+        if isinstance(node, Spelled):
+            return ADD
+        if isinstance(node, (TotalDerivative, PartialDerivative, Jacobian, TotalJacobian, EntryGradient)):
             return FRACTION
         if isinstance(node, Differentiated):
             return OPEN
@@ -195,14 +202,15 @@ class OrderedPrinter(Printer):
         return ATOM
 
     def _terms(self, node: Add | Plus) -> list[tuple[bool, Basic]]:
-        """(negative, term without its sign), positive ones first, plain numbers before sums before others."""
+        """(negative, term without its sign), positive ones first, plain numbers before sums before others, brackets last."""
         signed = []
         for term in node.args:
             negative = self._negative(term)
             bare = negated(term) if negative else term
-            signed.append((negative, self._term_rank(bare), self._text(bare), bare))
-        signed.sort(key=lambda entry: entry[:3])
-        return [(negative, bare) for negative, _, _, bare in signed]
+            text = self._text(bare)
+            signed.append((negative, self._term_rank(bare), text.startswith("("), text, bare))
+        signed.sort(key=lambda entry: entry[:4])
+        return [(entry[0], entry[-1]) for entry in signed]
 
     def _negative(self, node: Basic) -> bool:
         if isinstance(node, Symbol) and node in self._slots:
@@ -242,6 +250,8 @@ class OrderedPrinter(Printer):
             return self._factor_rank(self._slots[node])
         roles = self._roles(node)
         from_above = "adjoint" in roles or node.has(TotalDerivative, Gradient)
+        if isinstance(node, (Product, Entry)) and "target" in roles:
+            from_above = True  # the error of the output, carried back
         if isinstance(node, (Differentiated, EntryGradient)):
             return 12
         if isinstance(node, (Scalar, KroneckerDelta)) or (isinstance(node, Expr) and is_constant(node)):
@@ -427,7 +437,9 @@ class OrderedPrinter(Printer):
         """Whether a part of an entrywise function is a scalar, so that its power is an ordinary one."""
         if not (isinstance(node, Symbol) and node in self._slots):
             return True
-        return self._shape(self._slots[node]) == (False, False)
+        slot = self._slots[node]
+        extents = [extent for array in arrays(slot) for extent in self.tensors[array.key].shape]
+        return self._shape(slot) == (False, False) or (bool(extents) and all(extent == 1 for extent in extents))
 
     def _shape(self, node: Basic) -> tuple[bool, bool]:
         """Whether an array has more than one row, and more than one column."""
@@ -447,8 +459,13 @@ class OrderedPrinter(Printer):
             return True, False
         if isinstance(node, Jacobian):
             return self._shape(node.args[0])[0], isinstance(node.args[1], ArrayOf)
-        if isinstance(node, (Identity, Diagonal)):
+        if isinstance(node, (Identity, Diagonal, TotalJacobian)):
             return True, True
+        if isinstance(node, (RowOf, Unit)):
+            return True, False
+        if isinstance(node, (Stacked, Abreast)):
+            rows, columns = self._shape(node.args[-1])
+            return rows or isinstance(node, Stacked), columns or isinstance(node, Abreast)
         return self._shape(node.args[-1])
 
     def _has_superscript(self, node: Basic) -> bool:

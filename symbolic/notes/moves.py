@@ -45,6 +45,7 @@ from symbolic.rules import (
     DIFFERENTIATE,
     FUNCTION,
     INNER_PRODUCT,
+    NAME,
     REUSE_OUTPUT,
     SUBSTITUTE,
     WRITE_AS_MATRICES,
@@ -69,10 +70,10 @@ class Telling:
         self.now: Basic = head
         self.steps: list[Step] = []
         known = isinstance(head, (TotalDerivative, PartialDerivative, FunctionDerivative))
-        tensor = setting.tensor(key_of(head.by if known else head) or "")
+        element = head.by if known else head
         of = head.of if known else None
         axes = {} if of is None else dict(zip(indices_of(of), setting.tensor(key_of(of) or "").shape, strict=True))
-        axes.update(shape_ranges(tensor.indices, tensor.shape))
+        axes.update(shape_ranges(indices_of(element), setting.tensor(key_of(element) or "").shape))
         self.ranges: dict[Expr, Expr] = {
             letter: extent for letter, extent in axes.items() if isinstance(letter, Symbol)
         }
@@ -290,6 +291,21 @@ class Telling:
                 places = dict(zip(equation.indices, indices_of(found), strict=True))
                 swap[found] = Applied(found, substitute_indices(inputs[0], places))
         return self.to(WRITE_OUT, _put(self.now, swap))
+
+    def recognised(self, key: str) -> Telling:
+        """What the equation of the tensor `key` says, at its usual letters, by the tensor's name."""
+        equation = self.setting.program.definitions[key]
+        form = substitute_indices(equation.rhs, dict(zip(equation.indices, equation.tensor.indices, strict=True)))
+        swap: dict[Expr, Expr] = {}
+        for own in form.atoms(Sum):
+            for found in self.now.atoms(Sum):
+                if len(found.limits) == len(own.limits):
+                    letter = {old[0]: new[0] for old, new in zip(found.limits, own.limits, strict=True)}
+                    swap.update({found: own} if found.xreplace(letter) == own else {})
+        named = self.now.xreplace(swap).xreplace({form: equation.tensor.element})
+        if named == self.now.xreplace(swap):
+            raise DerivationError(f"{form} does not stand in {self.now}")
+        return self.to(NAME, named)
 
     def _between(self, key: str) -> set[str]:
         """Keys of what is computed from the tensor `key`."""
