@@ -26,6 +26,8 @@ BOX_LINE = LINE - 4
 # A summary of more lines than this is not boxed, because a box cannot break across pages.
 BOXED = 24
 DISPLAY = r"\begin{align*}"
+# A line that only says that others go on.
+DOTS = r"\;\;\vdots"
 # The letter with which a named function is defined.
 VARIABLE = Symbol("t")
 
@@ -190,7 +192,8 @@ def rows(lines: Sequence[Line], tags: bool) -> str:
     texts = []
     for line in lines:
         first, *rest = line.right
-        pieces = [f"{line.left} &= {first}", *(rf"&\qquad {piece}" for piece in rest)]
+        sign = "" if first == DOTS else "= "
+        pieces = [f"{line.left} &{sign}{first}", *(rf"&\qquad {piece}" for piece in rest)]
         if tags and line.label:
             pieces[-1] += rf" \by{{{line.label}}}"
         texts += pieces

@@ -274,7 +274,7 @@ def _claims(notation: Notation) -> Iterator[_Claim]:
     yield _Claim(notation.examples, ("examples",), "examples")
     for number, text in notation.widths.items():
         yield _Claim(text, ("widths", str(number)), f"width {number}")
-    for name in ("identity", "partial", "nabla"):
+    for name in ("identity", "unit", "partial", "nabla"):
         yield _Claim(getattr(notation, name), (name,), name)
 
 

@@ -26,18 +26,23 @@ class ParameterCount:
     letter:  what the count is called.
     widths:  of the input and of each layer, for the number; none: the formula alone.
     summand: what one layer has, in the widths of `LAYER` and of the layer before it.
+    inputs_first: the number of inputs stands before that of outputs.
     """
 
     letter: str = "D"
     widths: Sequence[int] = ()
     summand: Expr = field(default_factory=lambda: width(LAYER) * width(LAYER - 1) + width(LAYER))
+    inputs_first: bool = False
 
     def lines(self, notation: Notation) -> list[Line]:
         letter, first = notation.any_layer, notation.layer_number(1)
-        terms = " + ".join(_product(term, notation) for term in self._terms())
+        terms = " + ".join(_product(term, notation, self.inputs_first) for term in self._terms())
         lines = [Line(self.letter, [rf"\sum_{{{letter}={first}}}^{{{notation.depth}}} ({terms})"])]
         if self.widths:
-            pairs = [rf"({after} \cdot {before} + {after})" for before, after in pairwise(self.widths)]
+            pairs = []
+            for before, after in pairwise(self.widths):
+                factors = (before, after) if self.inputs_first else (after, before)
+                pairs.append(rf"({factors[0]} \cdot {factors[1]} + {after})")
             lines.append(Line("", [f"{' + '.join(pairs)} = {self.value(self.widths)}"]))
         return lines
 
@@ -65,7 +70,7 @@ class ParameterCount:
         return sorted(self.summand.free_symbols, key=str, reverse=True)
 
 
-def _product(term: Expr, notation: Notation) -> str:
-    """Widths side by side, that of the later layer first."""
-    sizes = sorted(term.free_symbols, key=lambda size: str(label_of_width(size)))
+def _product(term: Expr, notation: Notation, inputs_first: bool) -> str:
+    """Widths side by side, that of the later layer first, or last."""
+    sizes = sorted(term.free_symbols, key=lambda size: str(label_of_width(size)), reverse=inputs_first)
     return " ".join(notation.width_of(label_of_width(size)) for size in sizes)

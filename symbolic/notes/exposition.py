@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 from sympy import Basic, Expr, Symbol
 
 from symbolic.backpropagation import derive
-from symbolic.chains import ChainWriter, Line
+from symbolic.chains import DOTS, ChainWriter, Line
 from symbolic.derivation import Derivation
 from symbolic.latex import LatexPrinter
 from symbolic.notation import Notation
@@ -32,12 +32,14 @@ class Setting:
 
     name: how the report calls it, such as "last layer".
     example: letter of the examples' axis, also where the program has it as an axis like any other.
+    style: fields of the notation that this part of the note has otherwise.
     """
 
     name: str
     program: Program
     wrt: tuple[str, ...] = ()
     example: Symbol | None = None
+    style: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "example", self.example or self.program.example)
@@ -75,7 +77,8 @@ class Setting:
         return {tensor.key: tensor for tensor in tensors}
 
     def printer(self, notation: Notation) -> LatexPrinter:
-        return replace(Vocabulary.of(self.program, self.tensors), example=self.example).printer(notation)
+        own = notation.replace(**self.style) if self.style else notation
+        return replace(Vocabulary.of(self.program, self.tensors), example=self.example).printer(own)
 
 
 @dataclass(frozen=True)
@@ -118,6 +121,16 @@ class Functions:
     setting: Setting
 
 
+class Dots:
+    """A line of dots: the lines before it go on to those after it."""
+
+    def lines(self, notation: Notation) -> list[Line]:
+        return [Line("", [DOTS])]
+
+    def rows(self) -> Iterator[Row]:
+        yield from ()
+
+
 class Claim(Protocol):
     """A line that is no chain of derivatives, such as a count: it writes and checks itself."""
 
@@ -146,9 +159,10 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Listing:
-    """Short texts under each other, each with a mark."""
+    """Short texts under each other, each with a mark, or numbered."""
 
-    texts: Sequence[str]
+    texts: Sequence[str | Paragraph]
+    numbered: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,12 +189,14 @@ class Exposition:
     """A note's derivation.
 
     title: of the page. notation: how it is written. blocks: in order. like: the name of the note's notation.
+    cited: how the page itself calls a rule, by the rule's name; its lines say both.
     """
 
     like: str
     title: str
     notation: Notation
     blocks: tuple[Block, ...]
+    cited: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def chains(self) -> Iterator[Chain]:

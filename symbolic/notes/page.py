@@ -60,8 +60,10 @@ class _Page:
         if isinstance(block, Heading):
             return rf"\{'sub' * (block.level - 1)}section*{{{escape_text(block.text)}}}"
         if isinstance(block, Listing):
-            items = [rf"\item[$\bullet$] {escape_text(text)}" for text in block.texts]
-            return "\n".join([r"\begin{itemize}", *items, r"\end{itemize}"])
+            texts = [self.paragraph(one) if isinstance(one, Paragraph) else escape_text(one) for one in block.texts]
+            mark, kind = (r"\item", "enumerate") if block.numbered else (r"\item[$\bullet$]", "itemize")
+            items = [f"{mark} {text}" for text in texts]
+            return "\n".join([rf"\begin{{{kind}}}", *items, rf"\end{{{kind}}}"])
         if isinstance(block, Paragraph):
             return self.paragraph(block)
         return "\n\n".join([self.display(block), *self.smaller(block)])
@@ -110,7 +112,7 @@ class _Page:
         for step in chain.steps if block.labels and not block.number and self.detail != "result" else ():
             self.used[step.rule.name] = step.rule
         items: list[tuple[Basic, str]] = [(chain.heads[-1], "definition" if len(chain.heads) > 1 else "")]
-        items += [(step.after, escape_text(step.label)) for step in chain.steps]
+        items += [(step.after, self.cited(step)) for step in chain.steps]
         printer = writer.printer
         sides = [*chain.heads, *(step.after for step in chain.steps)]
         with (
@@ -135,4 +137,8 @@ class _Page:
 
     def label(self, step: Step) -> str:
         self.used[step.rule.name] = step.rule
-        return escape_text(step.label)
+        return self.cited(step)
+
+    def cited(self, step: Step) -> str:
+        name = self.exposition.cited.get(step.rule.name)
+        return escape_text(step.label if name is None else f"{step.label} ({name})")
