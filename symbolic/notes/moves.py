@@ -174,10 +174,10 @@ class Telling:
             self.to(step.rule, step.after, step.because)
         return self
 
-    def evaluated(self, rule: Rule = DIFFERENTIATE, contracting: bool = True) -> Telling:
+    def evaluated(self, rule: Rule = DIFFERENTIATE, contracting: bool = True, functions: bool = True) -> Telling:
         """The derivative of one equation, in its simplest form, for every one in the line.
 
-        contracting: sums over deltas are then carried out.
+        contracting: sums over deltas are then carried out. functions: those of functions with a name, f'(z_j), too.
         """
         substeps: list[Step] = []
         rules: list[Rule] = []
@@ -188,7 +188,7 @@ class Telling:
             rules.extend(step.rule for step in steps)
             return steps[-1].after
 
-        after = self._everywhere((PartialDerivative, FunctionDerivative), value)
+        after = self._everywhere((PartialDerivative, FunctionDerivative) if functions else PartialDerivative, value)
         cited = next((step.because for step in substeps if step.rule is REUSE_OUTPUT), None)
         self.to(REUSE_OUTPUT if REUSE_OUTPUT in rules else rule, after, cited, tuple(substeps))
         if contracting and isinstance(self.now, Expr):
@@ -278,6 +278,18 @@ class Telling:
                 swap[found] = rhs
             body = _put(body, swap)
         return body
+
+    def put_in(self, *keys: str) -> Telling:
+        """Every element of these tensors as what its equation says, one line for each tensor."""
+        for key in keys:
+            equation = self.setting.program.definitions[key]
+            swap: dict[Expr, Expr] = {}
+            for found in dict.fromkeys(_outer_elements(self.now)):
+                if key_of(found) == key:
+                    rhs = rename_bound(equation.rhs, letters(self.now) | set(self.ranges))
+                    swap[found] = substitute_indices(rhs, dict(zip(equation.indices, indices_of(found), strict=True)))
+            self.to(WRITE_OUT, _put(self.now, swap))
+        return self
 
     def called(self, key: str) -> Telling:
         """Every element of the tensor `key` as its function, by name, of what it is computed from: f(z_j) for a_j."""
