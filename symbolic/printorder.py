@@ -83,8 +83,7 @@ FUNCTIONS = {
 }  # fmt: skip
 
 
-# Ranks of factors that come from above, in the page's own order, and that order turned round.
-FROM_ABOVE = (2, 3)
+# The ranks of factors in the order of a page that sets last what comes from above.
 FROM_BELOW = (0, 6, 7, 8, 9, 10, 5, 2, 3, 4, 1, 11, 12)
 
 # How a name of several letters begins.
@@ -202,7 +201,7 @@ class OrderedPrinter(Printer):
         return ATOM
 
     def _terms(self, node: Add | Plus) -> list[tuple[bool, Basic]]:
-        """(negative, term without its sign), positive ones first, plain numbers before sums before others, brackets last."""
+        """(negative, term without its sign), positive ones first, plain numbers before sums, brackets last."""
         signed = []
         for term in node.args:
             negative = self._negative(term)
@@ -288,9 +287,14 @@ class OrderedPrinter(Printer):
 
     def _ends_above(self, factors: Sequence[Basic]) -> bool:
         """Whether the notation sets last what comes from above, and something in a product does."""
-        if not self.notation.sums_last:
-            return False
-        return any(self._factor_rank(factor) in FROM_ABOVE for factor in factors)
+        return self.notation.sums_last and any(map(self._is_from_above, factors))
+
+    def _is_from_above(self, node: Basic) -> bool:
+        """A derivative of the loss or the cost, or a difference between an output and its target."""
+        roles = self._roles(node)
+        if isinstance(node, DERIVATIVES):
+            return bool({"loss", "cost"} & roles)
+        return isinstance(node, (Add, Plus)) and "target" in roles and roles != {"target"}
 
     def _rank_from_below(self, node: Basic) -> int:
         """Activations, functions, brackets, then weights and what they carry back: the derivatives, and the sums."""
