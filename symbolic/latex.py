@@ -296,8 +296,9 @@ class LatexPrinter(StackPrinter):
         return self.notation.unit_of(label, self._names.get((letter, axis), 0))
 
     def _print_KroneckerDelta(self, node: KroneckerDelta) -> str:
-        # SymPy sorts the two arguments, numbers first; the page writes the letter first.
-        texts = sorted((self._position(part) for part in node.args), key=lambda text: (not text.isalpha(), text))
+        # SymPy sorts the two arguments, numbers first; the page writes the letter first, that of the example before all.
+        parts = {self._position(part): part != self.example for part in node.args}
+        texts = sorted(parts, key=lambda text: (parts[text], not text.isalpha(), text))
         if self.notation.kronecker == "indicator":
             return rf"{self.notation.indicator}\{{{texts[0]} = {texts[1]}\}}"
         return f"[{texts[0]} = {texts[1]}]"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from sympy import Basic, Expr, Indexed, KroneckerDelta, Mul, Sum, Symbol
+from sympy import Add, Basic, Expr, Indexed, KroneckerDelta, Mul, Sum, Symbol
 from sympy.core.traversal import preorder_traversal
 
 from symbolic.backpropagation import Term, is_elementwise, local_steps
@@ -24,7 +24,7 @@ from symbolic.calculus import (
     substitute_indices,
     summation,
 )
-from symbolic.deltaform import tidy_steps
+from symbolic.deltaform import tidy_steps, turned
 from symbolic.errors import DerivationError
 from symbolic.expressions import (
     Applied,
@@ -45,7 +45,6 @@ from symbolic.rules import (
     DIFFERENTIATE,
     FUNCTION,
     INNER_PRODUCT,
-    NAME,
     REUSE_OUTPUT,
     SUBSTITUTE,
     WRITE_AS_MATRICES,
@@ -167,11 +166,15 @@ class Telling:
         return self.to(FUNCTION, self._everywhere(PartialDerivative, slope))
 
     def worked_out(self) -> Telling:
-        """A line that is the derivative of one equation, step by step to its simplest form."""
+        """A line that is the derivative of one equation, step by step to its simplest form, deltas summed at once."""
         if not isinstance(self.now, (PartialDerivative, FunctionDerivative)):
             raise DerivationError(f"{self.now} is not the derivative of one equation by itself")
-        for step in self.local(self.now):
-            self.to(step.rule, step.after, step.because)
+        first, *others = self.local(self.now)
+        if others and others[0].rule is CONTRACT:
+            first = Step(first.rule, first.before, others[0].after, (first, others.pop(0)), first.because)
+        for step in (first, *others):
+            terms = [turned(term) for term in Add.make_args(step.after)]
+            self.to(step.rule, Add(*terms), step.because, step.substeps)
         return self
 
     def evaluated(self, rule: Rule = DIFFERENTIATE, contracting: bool = True, functions: bool = True) -> Telling:
@@ -303,21 +306,6 @@ class Telling:
                 places = dict(zip(equation.indices, indices_of(found), strict=True))
                 swap[found] = Applied(found, substitute_indices(inputs[0], places))
         return self.to(WRITE_OUT, _put(self.now, swap))
-
-    def recognised(self, key: str) -> Telling:
-        """What the equation of the tensor `key` says, at its usual letters, by the tensor's name."""
-        equation = self.setting.program.definitions[key]
-        form = substitute_indices(equation.rhs, dict(zip(equation.indices, equation.tensor.indices, strict=True)))
-        swap: dict[Expr, Expr] = {}
-        for own in form.atoms(Sum):
-            for found in self.now.atoms(Sum):
-                if len(found.limits) == len(own.limits):
-                    letter = {old[0]: new[0] for old, new in zip(found.limits, own.limits, strict=True)}
-                    swap.update({found: own} if found.xreplace(letter) == own else {})
-        named = self.now.xreplace(swap).xreplace({form: equation.tensor.element})
-        if named == self.now.xreplace(swap):
-            raise DerivationError(f"{form} does not stand in {self.now}")
-        return self.to(NAME, named)
 
     def _between(self, key: str) -> set[str]:
         """Keys of what is computed from the tensor `key`."""
