@@ -124,7 +124,9 @@ class FunctionOf(MatrixExpression):
 
 
 class TotalJacobian(MatrixExpression):
-    """`TotalJacobian(u, v)`: the matrix of the total derivatives du_i/dv_j of two columns; rows i, columns j."""
+    """`TotalJacobian(u, v)`: the matrix of the total derivatives du_i/dv_j of two columns; rows i, columns j. By one
+    element v_j, a tensor element, it is a column.
+    """
 
 
 class RowOf(MatrixExpression):

@@ -182,7 +182,7 @@ def _axes(point: Point, node: Basic) -> tuple[bool, bool]:
     if isinstance(node, (RowOf, Unit)):
         return True, False
     if isinstance(node, TotalJacobian):
-        return True, True
+        return True, isinstance(node.args[1], ArrayOf)
     if isinstance(node, (Stacked, Abreast)):
         rows, columns = _axes(point, node.args[2])
         return rows or isinstance(node, Stacked), columns or isinstance(node, Abreast)
@@ -283,7 +283,12 @@ def _identity(point: Point, node: Identity, letters: Letters) -> Value:
 
 
 def _total_jacobian(point: Point, node: TotalJacobian, letters: Letters) -> Value:
-    of, by = (_View(point, one, letters) for one in node.args)
+    of = _View(point, node.args[0], letters)
+    if not isinstance(node.args[1], ArrayOf):
+        key, place = _place(node.args[1], letters)
+        moves = point.total(of.key, key)[place]
+        return _rows(of.extents, lambda at: moves.get(of.place(at), NUMBERS.zero))
+    by = _View(point, node.args[1], letters)
     if len(of.extents) != 1 or len(by.extents) != 1:
         raise DerivationError(f"{node} is a Jacobian of something that is no column")
     totals = point.total(of.key, by.key)

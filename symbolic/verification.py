@@ -18,7 +18,7 @@ from sympy import Basic, Expr, Indexed, KroneckerDelta, Sum, Symbol
 from symbolic.errors import DerivationError, NoMatrixForm, UsageError
 from symbolic.evaluation import DIGITS, NUMBERS, Place, Point, Table, places
 from symbolic.expressions import FunctionDerivative, Inner, PartialDerivative, TotalDerivative
-from symbolic.matrices import MatrixExpression
+from symbolic.matrices import Abreast, MatrixExpression, Stacked, SumOver, Unit
 from symbolic.matrixform import matrix_form
 from symbolic.matrixvalues import entries, matrix_value
 from symbolic.programs import Program, per_example_loss
@@ -366,8 +366,7 @@ def free_ranges(step: Step, frame: Frame) -> Ranges:
     deltas: list[tuple[tuple[Basic, Expr | None], ...]] = []
     for letter, extent in zip(frame.indices, frame.shape, strict=True):
         ranges[letter] = extent
-    sides = [side for side in (step.before, step.after) if not isinstance(side, MatrixExpression)]
-    stack: list[tuple[Basic, dict[Symbol, Expr]]] = [(side, {}) for side in sides]
+    stack: list[tuple[Basic, dict[Symbol, Expr]]] = [(side, {}) for side in (step.before, step.after)]
     while stack:
         node, bound = stack.pop()
         if isinstance(node, Sum):
@@ -378,6 +377,11 @@ def free_ranges(step: Step, frame: Frame) -> Ranges:
         if isinstance(node, Inner):
             stack.extend((part, {**bound, node.args[2]: node.args[3]}) for part in node.args[:2])
             continue
+        if isinstance(node, (SumOver, Stacked, Abreast)):
+            stack.append((node.args[2], {**bound, node.args[0]: node.args[1]}))
+            continue
+        if isinstance(node, Unit) and isinstance(node.args[0], Symbol) and node.args[0] not in bound:
+            ranges.setdefault(node.args[0], node.args[1])
         if isinstance(node, KroneckerDelta):
             deltas.append(tuple((one, bound.get(one)) for one in node.args))
         if isinstance(node, Indexed):
