@@ -55,6 +55,11 @@ class Derivation:
         return (self,)
 
     @property
+    def rounds(self) -> int:
+        """How often `verify` tells its progress."""
+        return len(self.results)
+
+    @property
     def title(self) -> str:
         return self.program.title
 

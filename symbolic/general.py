@@ -18,7 +18,7 @@ from sympy import Symbol
 
 from symbolic.activations import Activation, find_activation
 from symbolic.depth import DEPTH, LAYER, NEEDS_DEPTH, label_of_width, width
-from symbolic.errors import DeltaformWarning, NameRefused, UsageError
+from symbolic.errors import ArchitectureError, DeltaformWarning, NameRefused, UsageError
 from symbolic.expressions import Undefined
 from symbolic.layers import EXAMPLE, Dense
 from symbolic.losses import Loss, find_loss
@@ -80,6 +80,27 @@ class GeneralNetwork:
                 )
         check_function_names(functions, {self.examples})
         check_facts((self.hidden, self.output), (DEPTH - 1, DEPTH), self.loss, width(DEPTH))
+
+    @classmethod
+    def of(cls, network: Network) -> GeneralNetwork:
+        """A network's layers, as many as you like: its hidden activation, output activation, loss and examples.
+
+        A network of one layer has no hidden activation; it gets an undefined one.
+
+        Raises:
+            ArchitectureError: the hidden layers differ in their activation.
+        """
+        hidden = [layer.activation for layer in network.layers[:-1]] or [Activation.undefined("g")]
+        for number, activation in enumerate(hidden, start=1):
+            if activation != hidden[0]:
+                raise ArchitectureError(
+                    f"layer {number}: activation {activation.name}, but layer 1 has {hidden[0].name}; in a network "
+                    "of any depth all hidden layers have one activation"
+                )
+        with warnings.catch_warnings():
+            # What is unusual was said when the network was made.
+            warnings.simplefilter("ignore", DeltaformWarning)
+            return cls(hidden[0], network.layers[-1].activation, network.loss, network.reduction, network.examples)
 
     def __str__(self) -> str:
         hidden, output = self.hidden.spelling, self.output.spelling

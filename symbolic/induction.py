@@ -104,6 +104,12 @@ class GeneralDerivation:
         return {equation.tensor.key: equation for part in self.parts for equation in _named(part)}
 
     @property
+    def rounds(self) -> int:
+        """How often `verify` tells its progress."""
+        base, step = (len(part.results) for part in self.parts)
+        return base + step + sum(base + (depth - 1) * step for depth in DEPTHS)
+
+    @property
     def title(self) -> str:
         return str(self.network)
 
@@ -181,9 +187,7 @@ class GeneralDerivation:
             UsageError: fewer than one point.
             DerivationError: if no point can be drawn at which a program has real values.
         """
-        sizes = [len(part.results) for part in self.parts]
-        whole = sum(sizes) + sum(sizes[0] + (depth - 1) * sizes[1] for depth in DEPTHS)
-        done = 0
+        done, whole = 0, self.rounds
 
         def told(now: int, _: int) -> None:
             if progress:
