@@ -26,19 +26,24 @@ BOX_LINE = LINE - 4
 # A summary of more lines than this is not boxed, because a box cannot break across pages.
 BOXED = 24
 DISPLAY = r"\begin{align*}"
+BOX = r"\setlength{\fboxsep}{1.2ex}\boxed{"
 # A line that only says that others go on.
 DOTS = r"\;\;\vdots"
-# The letter with which a named function is defined.
-VARIABLE = Symbol("t")
+# The letter with which a named function is defined: the first that a notation leaves free.
+VARIABLES = ("t", "x", "u", "v", "s", "q")
 
 
 @dataclass
 class Line:
-    """One line of an aligned display: left side, which may be empty, right side in pieces, the rules' names."""
+    """One line of an aligned display: left side, which may be empty, right side in pieces, the rules' names.
+
+    relation: what stands between the sides.
+    """
 
     left: str
     right: list[str]
     label: str = ""
+    relation: str = "="
 
 
 class ChainWriter:
@@ -153,15 +158,17 @@ class ChainWriter:
         return self.line(*(sides or (equation.lhs, equation.rhs)))
 
     def functions(self, equations: Iterable[Equation]) -> list[Line]:
-        """What each named function is, once."""
+        """What each named function is, once, of a letter that stands for nothing else."""
         lines: dict[str, Line] = {}
+        taken = self.printer.notation.letters.values()
+        variable = next(Symbol(letter) for letter in VARIABLES if letter not in taken)
         for equation in equations:
             argument = self.argument(equation)
             if argument is None or equation.function is None or equation.function.latex in lines:
                 continue
             if self.elementwise(equation):
-                body = equation.rhs.xreplace({argument: VARIABLE})
-                left = self.printer.applied(equation.function, VARIABLE)
+                body = equation.rhs.xreplace({argument: variable})
+                left = self.printer.applied(equation.function, variable)
             else:
                 body = equation.rhs
                 tensor = self.printer.tensors[key_of(argument) or ""]
@@ -192,12 +199,22 @@ def rows(lines: Sequence[Line], tags: bool) -> str:
     texts = []
     for line in lines:
         first, *rest = line.right
-        sign = "" if first == DOTS else "= "
+        sign = "" if first == DOTS else f"{line.relation} "
         pieces = [f"{line.left} &{sign}{first}", *(rf"&\qquad {piece}" for piece in rest)]
         if tags and line.label:
             pieces[-1] += rf" \by{{{line.label}}}"
         texts += pieces
     return " \\\\\n".join(row.strip() for row in texts)
+
+
+def arranged(lines: Sequence[Line], columns: int, box: bool) -> str:
+    """Lines with several equalities in each row, without labels; in a box if that is wanted."""
+    cells = [f"{line.left} &{line.relation} {' '.join(line.right)}" for line in lines]
+    texts = [" &\n\\qquad ".join(cells[start : start + columns]) for start in range(0, len(cells), columns)]
+    inner = "\n".join([r"\begin{aligned}", " \\\\[1ex]\n".join(texts), r"\end{aligned}"])
+    if not box:
+        return "\n".join([r"\[", inner, r"\]"])
+    return "\n".join([r"\[", BOX, inner, "}", r"\]"])
 
 
 def display(lines: Sequence[Line]) -> str:
@@ -210,4 +227,4 @@ def boxed(lines: Sequence[Line]) -> str:
     if sum(len(line.right) for line in lines) > BOXED:
         return display([Line(line.left, line.right) for line in lines])
     inner = "\n".join([r"\begin{aligned}", rows(lines, tags=False), r"\end{aligned}"])
-    return "\n".join([r"\[", r"\setlength{\fboxsep}{1.2ex}\boxed{", inner, "}", r"\]"])
+    return "\n".join([r"\[", BOX, inner, "}", r"\]"])

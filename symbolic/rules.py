@@ -67,6 +67,8 @@ ALIGN = Rule("align", "[k = j] f_k is [k = j] f_j")
 SINGLE_TERM = Rule("single term", "a sum over one element is the element")
 SPECIALISE = Rule("specialise", "what holds for every layer, every width and every function holds for these")
 COUNT = Rule("count", "a formula for any depth gives what networks of that depth have")
+SHAPES = Rule("shapes", "the columns of a factor are the rows of the next one; terms have one shape")
+UPDATE = Rule("update", "a step against the derivative changes the cost at the rate of the square of its norm")
 WRITE_AS_MATRICES = Rule("write as matrices", "the same, in matrix notation")
 
 # In the order in which a derivation meets them; the page's list of rules and the documentation are made from it.
@@ -99,6 +101,8 @@ RULES = (
     SINGLE_TERM,
     SPECIALISE,
     COUNT,
+    SHAPES,
+    UPDATE,
     WRITE_AS_MATRICES,
 )
 

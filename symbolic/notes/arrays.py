@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Self
 
 from sympy import Basic, Expr, Mul, Sum, Symbol
 from sympy.core.traversal import preorder_traversal
@@ -20,7 +21,7 @@ from symbolic.tensors import key_of
 class ArrayTelling(Telling):
     """A chain under way in components, which `whole` writes as one of arrays when it is complete."""
 
-    def exchanged(self) -> ArrayTelling:
+    def exchanged(self) -> Self:
         """Sum_i f_i Sum_m g_im h_m as Sum_m (Sum_i f_i g_im) h_m, for every sum right under a sum."""
 
         def exchange(node: Sum) -> Expr | None:
@@ -37,15 +38,15 @@ class ArrayTelling(Telling):
         self.to(EXCHANGE, self._everywhere(Sum, exchange))
         return self
 
-    def named(self, definition: Chain) -> ArrayTelling:
-        """What a line of another chain says called by the name that this chain begins with.
+    def named(self, definition: Chain) -> Self:
+        """What a line of a definition says called by its name.
 
-        definition: its first head is the name; its lines are index expressions with its indices free.
+        definition: a chain whose first head is the name, and whose lines are index expressions in its free indices.
 
         Raises:
             DerivationError: no factors of this line are a line of that chain.
         """
-        sides = [step.after for step in definition.steps if isinstance(step.after, Expr)]
+        sides = [side for side in definition.heads[1:] if isinstance(side, Expr)]
         sides += [inner.after for step in definition.steps for inner in step.walk() if isinstance(inner.after, Expr)]
         for node in preorder_traversal(self.now):
             if isinstance(node, (Mul, Sum)) or node is self.now:

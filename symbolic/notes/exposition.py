@@ -110,8 +110,17 @@ class Chain:
     @property
     def final(self) -> Chain:
         """The first head and the last form, without what leads from the one to the other."""
-        step = Step(self.steps[-1].rule, self.heads[0], self.steps[-1].after)
-        return Chain(self.setting, self.name, self.heads[:1], self.indices, self.shape, (step,), self.form)
+        return self.since(len(self.steps) - 1)
+
+    def until(self, count: int) -> Chain:
+        """The first steps."""
+        return replace(self, steps=self.steps[:count])
+
+    def since(self, count: int) -> Chain:
+        """The chain once more from its first head, without the first `count` lines that follow it."""
+        first = self.steps[count]
+        step = Step(first.rule, self.heads[0], first.after, (), first.because)
+        return replace(self, heads=self.heads[:1], steps=(step, *self.steps[count + 1 :]))
 
 
 @dataclass(frozen=True)
@@ -150,11 +159,13 @@ class Paragraph:
     """Running text with formulas: {name} stands for the formula of that name in `parts`.
 
     parts: a tensor, an expression or a matrix expression with the setting whose it is, or LaTeX made by a printer.
+    shapes: tensors are written with their shapes.
     """
 
     text: str
     setting: Setting | None = None
     parts: Mapping[str, Basic | Tensor | str] = field(default_factory=dict)
+    shapes: bool = False
 
 
 @dataclass(frozen=True)
@@ -170,7 +181,8 @@ class Display:
     """Chains, defining equations and claims under each other.
 
     number: the equation's number, at the right. braced: one brace in front, as for a system of equations. labels:
-    whether the rules stand at the right. shapes: every factor is written with its shape.
+    whether the rules stand at the right. shapes: every factor is written with its shape, and shapes are checked.
+    columns: how many equalities stand beside each other; they have no rules then. boxed: in a box.
     """
 
     parts: Sequence[Chain | tuple[Setting, Equation] | Functions | Claim]
@@ -179,6 +191,8 @@ class Display:
     labels: bool = True
     shapes: bool = False
     form: str = ""
+    columns: int = 1
+    boxed: bool = False
 
 
 Block = Heading | Paragraph | Listing | Display
@@ -205,11 +219,18 @@ class Exposition:
             if isinstance(block, Display):
                 yield from (part for part in block.parts if isinstance(part, Chain))
 
+    @property
+    def rounds(self) -> int:
+        """How often `verify` tells its progress."""
+        return len(list(self.chains))
+
     def verify(self, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
         """Check every line by numbers: see `symbolic.verification.verify`.
 
         progress: called with (chains done, chains in all).
         """
+        from symbolic.notes.shapes import shape_rows
+
         rows: list[Row] = []
         chains = list(self.chains)
         draws: dict[str, list[Draw]] = {}
@@ -229,8 +250,13 @@ class Exposition:
             if progress:
                 progress(done, len(chains))
         for block in self.blocks:
-            for part in block.parts if isinstance(block, Display) else ():
-                rows += [] if isinstance(part, (Chain, tuple, Functions)) else part.rows()
+            if not isinstance(block, Display):
+                continue
+            for part in block.parts:
+                if isinstance(part, (Chain, tuple)):
+                    rows += shape_rows(part, self.notation) if block.shapes else ()
+                elif not isinstance(part, Functions):
+                    rows += part.rows()
         return Report(tuple(rows), "sizes chosen for each setting", points, kinks)
 
     def _matrices(self, chain: Chain, frame: Frame, draws: Sequence[Draw]) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from sympy import Add, Basic, Expr, Indexed, KroneckerDelta, Mul, Sum, Symbol
 from sympy.core.traversal import preorder_traversal
@@ -84,14 +84,14 @@ class Telling:
 
     def to(
         self, rule: Rule, after: Basic, because: Fact | Equation | str | None = None, substeps: tuple[Step, ...] = ()
-    ) -> Telling:
+    ) -> Self:
         """One more line, if it says anything new."""
         if after != self.now:
             self.steps.append(Step(rule, self.now, after, substeps, because))
             self.now = after
         return self
 
-    def at_once(self, steps: int = 2, rule: Rule | None = None) -> Telling:
+    def at_once(self, steps: int = 2, rule: Rule | None = None) -> Self:
         """The last steps as one, by a rule, or that of the first of them; they become its substeps."""
         parts = tuple(self.steps[-steps:])
         self.steps[-steps:] = [Step(rule or parts[0].rule, parts[0].before, parts[-1].after, parts)]
@@ -99,7 +99,7 @@ class Telling:
 
     # ------------------------------------------------------------------ the law of total derivatives
 
-    def through(self, key: str, inner: bool = False, letter: str = "") -> Telling:
+    def through(self, key: str, inner: bool = False, letter: str = "") -> Self:
         """dL/dv = sum over m of dL/du_m du_m/dv for every derivative dL/dv in the line from which u separates L.
 
         inner: as the inner product of two vectors. Where the line writes the head out, the head is meant.
@@ -129,12 +129,12 @@ class Telling:
         inputs = {key_of(element) for element in elements(equation.rhs)} if equation is not None else set()
         return (PartialDerivative if key_of(by) in inputs else TotalDerivative)(of, by)
 
-    def summed(self) -> Telling:
+    def summed(self) -> Self:
         """Inner products as sums."""
         swap = {node: node.sum for node in self.now.atoms(Inner)}
         return self.to(INNER_PRODUCT, self.now.xreplace(swap))
 
-    def diagonal(self) -> Telling:
+    def diagonal(self) -> Self:
         """The sum over i of u_i du_i/dv_j is u_j du_j/dv_j where no other u_i depends on v_j."""
         return self.to(DIAGONAL, self._everywhere(Sum, self._collapsed))
 
@@ -146,15 +146,17 @@ class Telling:
         # Of several derivatives, the one whose sum this is has the letter below: dz_i/du_m du_m/dv.
         for factor in sorted(inner, key=lambda one: letter not in indices_of(one.by)):
             raw = self._raw(factor, {**self._all_ranges(), letter: high + 1})
-            deltas = [one for one in Mul.make_args(raw) if isinstance(one, KroneckerDelta) and letter in one.args]
-            if deltas:
-                other = next(one for one in deltas[0].args if one != letter)
+            terms = [Mul.make_args(term) for term in Add.make_args(raw)]
+            deltas = [one for one in terms[0] if isinstance(one, KroneckerDelta) and letter in one.args]
+            shared = [one for one in deltas if all(one in factors for factors in terms)]
+            if shared:
+                other = next(one for one in shared[0].args if one != letter)
                 return substitute_indices(node.function, {letter: other})
         return None
 
     # ------------------------------------------------------------------ one equation's derivative
 
-    def slope(self) -> Telling:
+    def slope(self) -> Self:
         """f'(z_j) for the derivative of an elementwise function that has a name."""
 
         def slope(node: Expr) -> Expr | None:
@@ -165,7 +167,7 @@ class Telling:
 
         return self.to(FUNCTION, self._everywhere(PartialDerivative, slope))
 
-    def worked_out(self) -> Telling:
+    def worked_out(self) -> Self:
         """A line that is the derivative of one equation, step by step to its simplest form, deltas summed at once."""
         if not isinstance(self.now, (PartialDerivative, FunctionDerivative)):
             raise DerivationError(f"{self.now} is not the derivative of one equation by itself")
@@ -177,7 +179,7 @@ class Telling:
             self.to(step.rule, Add(*terms), step.because, step.substeps)
         return self
 
-    def evaluated(self, rule: Rule = DIFFERENTIATE, contracting: bool = True, functions: bool = True) -> Telling:
+    def evaluated(self, rule: Rule = DIFFERENTIATE, contracting: bool = True, functions: bool = True) -> Self:
         """The derivative of one equation, in its simplest form, for every one in the line.
 
         contracting: sums over deltas are then carried out. functions: those of functions with a name, f'(z_j), too.
@@ -217,7 +219,7 @@ class Telling:
 
     # ------------------------------------------------------------------ what is known
 
-    def known(self, *keys: str) -> Telling:
+    def known(self, *keys: str) -> Self:
         """Derivatives by these tensors (by any, if none is named) replaced by the forms that were derived for them."""
         forms = {}
         for result in self.setting.derivation.results:
@@ -235,7 +237,7 @@ class Telling:
 
         return self.to(SUBSTITUTE, self._everywhere(TotalDerivative, form))
 
-    def tidied(self) -> Telling:
+    def tidied(self) -> Self:
         """Simplified, with the facts of the data."""
         if isinstance(self.now, Expr):
             for step in tidy_steps(contract(self.now, self.ranges), self.setting.program.facts):
@@ -245,7 +247,7 @@ class Telling:
 
     # ------------------------------------------------------------------ writing out, and writing as matrices
 
-    def written_out(self, preferred: str = "k", once: bool = False) -> Telling:
+    def written_out(self, preferred: str = "k", once: bool = False) -> Self:
         """du/dv as d/dv of what u is, in terms of v, with functions called by their names.
 
         once: in terms of what the equation of u holds, whatever of that is computed from v.
@@ -282,7 +284,7 @@ class Telling:
             body = _put(body, swap)
         return body
 
-    def put_in(self, *keys: str) -> Telling:
+    def put_in(self, *keys: str) -> Self:
         """Every element of these tensors as what its equation says, one line for each tensor."""
         for key in keys:
             equation = self.setting.program.definitions[key]
@@ -294,7 +296,7 @@ class Telling:
             self.to(WRITE_OUT, _put(self.now, swap))
         return self
 
-    def called(self, key: str) -> Telling:
+    def called(self, key: str) -> Self:
         """Every element of the tensor `key` as its function, by name, of what it is computed from: f(z_j) for a_j."""
         equation = self.setting.program.definitions[key]
         inputs = list(dict.fromkeys(elements(equation.rhs)))
@@ -315,7 +317,7 @@ class Telling:
                 found.add(equation.tensor.key)
         return found - {key}
 
-    def carried_out(self, letter: str = "m") -> Telling:
+    def carried_out(self, letter: str = "m") -> Self:
         """d/dv of what is written out, differentiated; sums over deltas are carried out where they stand.
 
         What it holds of what is computed from v is differentiated too: df/dv = sum over m of df/du_m du_m/dv.
@@ -355,11 +357,11 @@ class Telling:
                 found.update((letter, high + 1) for letter, _, high in node.limits)
         return found
 
-    def moved_out(self) -> Telling:
+    def moved_out(self) -> Self:
         """Factors that do not depend on the letter of a sum stand in front of it."""
         return self.to(CONTRACT, contract(self.now, self.ranges))
 
-    def as_entries(self) -> Telling:
+    def as_entries(self) -> Self:
         """Every sum with a free letter as an entry of a matrix product: (W^T u)_j."""
 
         def entry(node: Sum) -> Expr | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 from sympy import Basic
 
-from symbolic.chains import ChainWriter, Line, display, rows
+from symbolic.chains import ChainWriter, Line, arranged, display, rows
 from symbolic.documents import PREAMBLE, joined_parts, rules_used, verdict
 from symbolic.errors import UsageError
+from symbolic.matrices import ArrayOf
 from symbolic.notation import escape_text
 from symbolic.notes.exposition import (
     Block,
@@ -22,7 +24,7 @@ from symbolic.notes.exposition import (
     Paragraph,
     Setting,
 )
-from symbolic.rules import Rule, Step
+from symbolic.rules import SHAPES, Rule, Step
 from symbolic.sections import DETAILS
 from symbolic.tensors import Tensor, is_letter
 from symbolic.verification import Report
@@ -80,26 +82,37 @@ class _Page:
             return part
         assert block.setting is not None, "a formula needs the setting whose it is"
         printer = self.writer(block.setting, "component").printer
+        if isinstance(part, Tensor) and block.shapes:
+            with printer.shaped(block.setting.program.value_of):
+                return printer.doprint(ArrayOf(part.key))
         if is_letter(part):
             return printer.notation.index(part)
         return printer.bare(part) if isinstance(part, Tensor) else printer.doprint(part)
 
     def display(self, block: Display) -> str:
         lines: list[Line] = []
+        if block.shapes:
+            self.used[SHAPES.name] = SHAPES
         for part in block.parts:
             if isinstance(part, Chain):
                 lines += self.chain(part.final if self.detail == "result" else part, block)
             elif isinstance(part, tuple):
                 setting, equation = part
-                lines.append(self.writer(setting, block.form or "matrix").forward(equation))
+                writer = self.writer(setting, block.form or "matrix")
+                with writer.printer.shaped(setting.program.value_of if block.shapes else None):
+                    lines.append(writer.forward(equation))
             elif isinstance(part, Functions):
                 lines += self.writer(part.setting, "component").functions(part.setting.program.equations)
             else:
                 lines += part.lines(self.exposition.notation)
         if not block.labels or block.number or self.detail == "result":
-            lines = [Line(line.left, line.right) for line in lines]
+            lines = [replace(line, label="") for line in lines]
+        if block.boxed or block.columns > 1:
+            return arranged(lines, block.columns, block.boxed)
         if block.braced:
-            body = "\n".join([r"\left\{\begin{aligned}", rows(lines, tags=False), r"\end{aligned}\right."])
+            body = "\n".join(
+                [r"\setlength{\jot}{1ex}\left\{\begin{aligned}", rows(lines, tags=False), r"\end{aligned}\right."]
+            )
             tag = rf" \tag{{{block.number}}}" if block.number else ""
             return "\n".join([r"\begin{equation*}", body + tag, r"\end{equation*}"])
         text = display(lines)
@@ -109,7 +122,8 @@ class _Page:
 
     def chain(self, chain: Chain, block: Display) -> list[Line]:
         writer = self.writer(chain.setting, chain.form)
-        for step in chain.steps if block.labels and not block.number and self.detail != "result" else ():
+        named = block.labels and not block.number and not block.boxed and block.columns == 1
+        for step in chain.steps if named and self.detail != "result" else ():
             self.used[step.rule.name] = step.rule
         items: list[tuple[Basic, str]] = [(chain.heads[-1], "definition" if len(chain.heads) > 1 else "")]
         items += [(step.after, self.cited(step)) for step in chain.steps]

@@ -1,0 +1,254 @@
+"""The note `post`: a network of 3, 4 and 2 units, whole matrices, and the shape under every factor.
+
+Corrected against the note: the delta that comes from the output is that of layer 2, also where the note writes a 3; the
+bracket round W^2 in the definition of delta^1 encloses W^2; a vector times an array of three axes is written as the sum
+that it stands for, over the units; what is differentiated has brackets; a step of gradient descent assigns.
+"""
+
+from __future__ import annotations
+
+from symbolic.activations import ACTIVATIONS, Activation
+from symbolic.depth import DEPTH, LAYER, Label, label_text, width
+from symbolic.losses import LOSSES, Loss
+from symbolic.notations import NOTATIONS
+from symbolic.notes.arrays import ArrayTelling
+from symbolic.notes.exposition import Block, Chain, Display, Exposition, Functions, Heading, Listing, Paragraph, Setting
+from symbolic.notes.moves import by
+from symbolic.notes.settings import stretch
+from symbolic.notes.updates import Updates
+from symbolic.rules import FUNCTION, WRITE_OUT
+from symbolic.tensors import Equation, index
+
+# Units of the input, of layer 1 and of layer 2.
+WIDTHS = (3, 4, 2)
+
+CORRECTIONS = (
+    "The delta of the output layer carries the number 2 throughout. From the derivative by the second bias on, the "
+    "note often calls it by the number 3, of a layer that this network does not have.",
+    "In the definition of the first delta the opening bracket stands right before the weights, not before the sign of "
+    "definition.",
+    "The derivative of a vector by a matrix has three axes, and a vector cannot be multiplied by it as one multiplies "
+    "matrices. What is meant is a sum over the units: for each of them a number times the derivative of one entry, "
+    "which is a matrix. The sums are written here.",
+    "The whole expression under a derivative sign stands in brackets.",
+    "For the weights of layer 1 the note goes from layer 2 to layer 1 in one step; the line between the two, with the "
+    "derivative of the activation of layer 1, is printed here.",
+    "A step of gradient descent is an assignment.",
+    "The number of a layer is a superscript, and the network has two layers with weights.",
+)
+
+
+def exposition(
+    *, activation: Activation = ACTIVATIONS["sigmoid"], loss: Loss = LOSSES["half_squared_error"]
+) -> Exposition:
+    """The note's derivation, for another activation or loss too.
+
+    activation: of every layer, elementwise. loss: of one example.
+    """
+    sizes = {width(label): units for label, units in enumerate(WIDTHS)}
+    network = stretch("network", [1, 2], [activation] * 2, loss, sizes=sizes, concrete=True)
+    any_layer = stretch("any layer", [LAYER, LAYER + 1], [activation], Loss.undefined("R"))
+    last = stretch("last layer", [DEPTH], [activation], loss)
+    blocks: list[Block] = [
+        *_forward(any_layer, network),
+        *_training(any_layer, network),
+        *_output(network),
+        *_hidden(network),
+        *_summary(network),
+        *_deeper(any_layer, last),
+        Heading("Where this differs from the note"),
+        Listing(CORRECTIONS),
+    ]
+    return Exposition("post", "Backpropagation in Neural Networks", NOTATIONS["post"], tuple(blocks))
+
+
+# ---------------------------------------------------------------------- chains
+
+
+def _delta(setting: Setting, label: Label) -> ArrayTelling:
+    """The derivative by the pre-activation of a layer, through its activation."""
+    at = label_text(label)
+    telling = ArrayTelling(setting, by(setting, f"z{at}"), f"delta{at}")
+    telling.through(f"a{at}").diagonal().slope().at_once(2, FUNCTION).known(f"a{at}")
+    return telling
+
+
+def _named(setting: Setting, label: Label) -> Chain:
+    """The same as the definition of the layer's delta, in components."""
+    return _delta(setting, label).chain(setting.tensor(f"delta{label_text(label)}").element)
+
+
+def _from_output(network: Setting, key: str) -> ArrayTelling:
+    """dC/dv = Sum_i (a_i - t_i) f'(z_i) dz_i/dv, with the units i of the output."""
+    telling = ArrayTelling(network, by(network, key), f"d{key}")
+    telling.through("a2", letter="i").known("a2")
+    telling.through("z2").diagonal().slope().at_once(3)
+    return telling
+
+
+def _carried_out(telling: ArrayTelling) -> ArrayTelling:
+    """Sum_i u_i dz_i/dv, with v of the same layer, differentiated."""
+    telling.written_out("s", once=True).carried_out().moved_out().at_once(2)
+    return telling
+
+
+def _by_output_layer(network: Setting, key: str) -> Chain:
+    return _carried_out(_from_output(network, key)).named(_named(network, 2)).whole()
+
+
+def _to_hidden_layer(network: Setting, key: str) -> ArrayTelling:
+    """From the output to layer 1, and dC/dv = Sum_m (W^T delta)_m f'(z_m) dz_m/dv carried out."""
+    telling = _from_output(network, key).named(_named(network, 2))
+    telling.written_out("k", once=True).carried_out("m").exchanged().at_once(2)
+    telling.through("z1").diagonal().slope().at_once(3)
+    return _carried_out(telling)
+
+
+def _by_hidden_layer(network: Setting, key: str) -> Chain:
+    return _to_hidden_layer(network, key).named(_named(network, 1)).whole()
+
+
+def _in_short(network: Setting, key: str) -> Chain:
+    """The same with everything before its last two lines as one step."""
+    telling = _to_hidden_layer(network, key)
+    telling.at_once(len(telling.steps))
+    return telling.named(_named(network, 1)).whole()
+
+
+def _by_any_layer(setting: Setting, key: str) -> Chain:
+    telling = ArrayTelling(setting, by(setting, f"{key}[layer]"), f"d{key}").through("z[layer]")
+    return _carried_out(telling.named(_named(setting, LAYER))).whole()
+
+
+def _forward_in_one(setting: Setting) -> Chain:
+    """The activation of a layer from that of the layer before."""
+    telling = ArrayTelling(setting, setting.tensor("a[layer]").element, "a")
+    return telling.to(WRITE_OUT, telling.unfolded(telling.head, "a[layer-1]", "s")).whole()
+
+
+# ---------------------------------------------------------------------- sections
+
+
+def _definitions(setting: Setting, *keys: str) -> list[tuple[Setting, Equation]]:
+    return [(setting, setting.program.definitions[key]) for key in keys]
+
+
+def _forward(any_layer: Setting, network: Setting) -> list[Block]:
+    notation = NOTATIONS["post"]
+    parts = {
+        "l": notation.any_layer, "a": any_layer.tensor("a[layer]"), "W": any_layer.tensor("W[layer]"),
+        "b": any_layer.tensor("b[layer]"), "z": any_layer.tensor("z[layer]"),
+    }  # fmt: skip
+    everything = {leaf.key: leaf for leaf in network.program.leaves} | network.program.tensors
+    return [
+        Heading("Backpropagation of gradients"),
+        Paragraph(
+            "The values of layer {l} are the column {a}. {W} is the matrix of the weights that lead to the layer, "
+            "{b} the column of its biases. A pass forward computes", any_layer, parts,
+        ),
+        Display([_forward_in_one(any_layer)], labels=False),
+        Paragraph("With a letter {z} for what the function is applied to, this is", any_layer, parts),
+        Display(_definitions(any_layer, "a[layer]", "z[layer]"), labels=False),
+        Paragraph("where the function is taken entry by entry,"),
+        Display([Functions(network)]),
+        Paragraph(
+            "From here on the network has {n} inputs {x}, {m} units in layer 1 and {k} units in layer 2:", network,
+            {"x": network.tensor("x"), "n": network.tensor("x").shape[0], "m": network.tensor("a1").shape[0],
+             "k": network.tensor("a2").shape[0]},
+        ),
+        Display(_definitions(network, "z1", "a1", "z2", "a2"), columns=2),
+        Paragraph(
+            "The shapes are {W1}, {W2}, and {x}, {b1}, {z1}, {a1}, {b2}, {z2}, {a2}, {y}. Written under every factor:",
+            network, everything, shapes=True,
+        ),
+        Display(_definitions(network, "z1", "z2"), shapes=True),
+    ]  # fmt: skip
+
+
+def _training(any_layer: Setting, network: Setting) -> list[Block]:
+    tensors = network.program.tensors
+    return [
+        Paragraph("The output {a2} is to come near to the target {y}. The cost is", network, tensors),
+        Display(_definitions(network, "ell")),
+        Paragraph("Gradient descent makes it smaller by steps against its derivatives:"),
+        Display([Updates(any_layer, ("W", "b"), network, (1, 2))], columns=3),
+    ]
+
+
+def _output(network: Setting) -> list[Block]:
+    weights, delta = _by_output_layer(network, "W2"), _delta(network, 2).whole(network.tensor("delta2").element)
+    bias = _by_output_layer(network, "b2")
+    tensors = network.tensors
+    return [
+        Heading("Layer 2"),
+        Paragraph(
+            "First the weights {W2}. They reach the cost through every unit of the output, and a sum over the units "
+            "joins what each of them gives: a number, times the derivative of one entry by the whole matrix.",
+            network, tensors,
+        ),
+        Display([weights.until(4)]),
+        Paragraph(
+            "Entry {i} of the bracket holds row {i} of {W2} alone, and its derivative has {a1} in that row and 0 in "
+            "the others. Put together, the rows are a column times a row. With {hadamard} for the product entry by entry,",
+            network, {**tensors, "i": index("i"), "hadamard": NOTATIONS["post"].hadamard},
+        ),
+        Display([weights.since(4)]),
+        Paragraph("where {delta2} is the derivative by {z2}:", network, tensors),
+        Display([delta]),
+        Paragraph("The dimensions fit:"),
+        Display([weights.final, delta.final], shapes=True, labels=False),
+        Paragraph("In the same way, for the bias {b2},", network, tensors),
+        Display([bias]),
+        Display([bias.final], shapes=True, labels=False),
+    ]  # fmt: skip
+
+
+def _hidden(network: Setting) -> list[Block]:
+    weights, delta = _by_hidden_layer(network, "W1"), _delta(network, 1).whole(network.tensor("delta1").element)
+    bias = _in_short(network, "b1")
+    tensors = network.tensors
+    return [
+        Heading("Layer 1"),
+        Paragraph(
+            "The weights {W1} act through layer 1 and then through layer 2. The first lines are those from before; "
+            "once {delta2} has its name, the sum over the units of layer 2 gives way to one over the units of layer 1.",
+            network, tensors,
+        ),
+        Display([weights]),
+        Paragraph("where {delta1} is the derivative by {z1}:", network, tensors),
+        Display([delta]),
+        Paragraph("In terms of dimensions:"),
+        Display([weights.final, delta.final], shapes=True, labels=False),
+        Paragraph("The same lines with {b1} in place of {W1} give", network, tensors),
+        Display([bias]),
+        Display([bias.final], shapes=True, labels=False),
+    ]  # fmt: skip
+
+
+def _summary(network: Setting) -> list[Block]:
+    parts = [
+        _by_output_layer(network, "W2"), _by_output_layer(network, "b2"),
+        _delta(network, 2).whole(network.tensor("delta2").element), _by_hidden_layer(network, "W1"),
+        _by_hidden_layer(network, "b1"), _delta(network, 1).whole(network.tensor("delta1").element),
+    ]  # fmt: skip
+    return [Heading("Summary"), Display([part.final for part in parts], columns=3, boxed=True)]
+
+
+def _deeper(any_layer: Setting, last: Setting) -> list[Block]:
+    notation = NOTATIONS["post"]
+    parts = {
+        "depth": notation.depth, "l": notation.any_layer, "before": notation.layer_number(DEPTH - 1),
+        "first": notation.layer_number(1), "cost": any_layer.loss, "output": last.tensor("z[depth]"),
+    }  # fmt: skip
+    return [
+        Heading("More layers"),
+        Paragraph(
+            "The pattern is the same for {depth} layers, however many. At the output,", last, parts
+        ),
+        Display([_delta(last, DEPTH).whole(last.tensor("delta[depth]").element)]),
+        Paragraph("for {l} = {before}, ..., {first}, whatever follows,", any_layer, parts),
+        Display([_delta(any_layer, LAYER).whole(any_layer.tensor("delta[layer]").element)]),
+        Paragraph("and for {l} = {first}, ..., {depth},", any_layer, parts),
+        Display([_by_any_layer(any_layer, "W")]),
+        Display([_by_any_layer(any_layer, "b")]),
+    ]  # fmt: skip
