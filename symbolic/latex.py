@@ -255,13 +255,9 @@ class LatexPrinter(StackPrinter):
         if tensor.role == "gradient" and source is not None:
             whole = self.loss if self.example in tensor.indices and self.loss is not None else self.objective
             top = self._tensor(whole, (), example) if whole is not None else ""
-            return rf"\frac{{\partial {top}}}{{\partial {self._tensor(source, below)}}}"
-        label = tensor.layer
-        if label is None and tensor.role == "adjoint" and source is not None:
-            label = source.layer
+            sign = notation.partial
+            return rf"\frac{{{sign} {top}}}{{{sign} {self._tensor(source, below)}}}"
         role = LETTER_OF.get((tensor.role, tensor.name))
-        if role == "input" and not notation.letters["input"]:
-            label = 0
         is_output = tensor.key == self.output
         if is_output and notation.letters.get("output"):
             label = None
@@ -269,7 +265,7 @@ class LatexPrinter(StackPrinter):
             below = ("0", *below)
         elif role == "weight" and notation.weight_rows == "inputs":
             below = tuple(reversed(below))
-        number = None if label is None else notation.number_of(tensor, label)
+        number = self.number(tensor)
         letter = notation.letter(tensor, self.tensors, is_output, entry=bool(below))
         return notation.marked(letter, number, below, example, transposed)
 
@@ -278,6 +274,18 @@ class LatexPrinter(StackPrinter):
         if isinstance(position, Symbol) and not position.is_positive:
             return self._index(position, extent)
         if any(not symbol.is_positive for symbol in position.free_symbols):
+    def number(self, tensor: Tensor) -> str | None:
+        """The number of a layer that stands at the tensor's letter, as it is written; None for none."""
+        label = tensor.layer
+        source = self.tensors.get(tensor.of or "")
+        if label is None and tensor.role == "adjoint" and source is not None:
+            label = source.layer
+        if LETTER_OF.get((tensor.role, tensor.name)) == "input" and not self.notation.letters["input"]:
+            label = 0
+        if tensor.key == self.output and self.notation.letters.get("output"):
+            label = None
+        return None if label is None else self.notation.number_of(tensor, label)
+
             raise UsageError(f"an index must be a letter or a number, not {position}")
         return self._text(position + self.notation.first)
 
@@ -468,10 +476,7 @@ class LatexPrinter(StackPrinter):
             return self._tensor(tensor, (), mark, transposed)
         if self.example is not None and self.example in tensor.indices and len(tensor.shape) > 1:
             letter = self.notation.capital(tensor, self.tensors, tensor.key == self.output)
-            label = None if tensor.key == self.output and self.notation.letters.get("output") else tensor.layer
-            if LETTER_OF.get((tensor.role, tensor.name)) == "input" and not self.notation.letters["input"]:
-                label = 0
-            number = None if label is None else self.notation.number_of(tensor, label)
+            number = self.number(tensor)
             return self.notation.marked(letter, number, transposed=transposed)
         return self._tensor(tensor, transposed=transposed)
 
