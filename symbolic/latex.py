@@ -259,8 +259,6 @@ class LatexPrinter(StackPrinter):
             return rf"\frac{{{sign} {top}}}{{{sign} {self._tensor(source, below)}}}"
         role = LETTER_OF.get((tensor.role, tensor.name))
         is_output = tensor.key == self.output
-        if is_output and notation.letters.get("output"):
-            label = None
         if role == "bias" and notation.bias_row:
             below = ("0", *below)
         elif role == "weight" and notation.weight_rows == "inputs":
@@ -269,11 +267,6 @@ class LatexPrinter(StackPrinter):
         letter = notation.letter(tensor, self.tensors, is_output, entry=bool(below))
         return notation.marked(letter, number, below, example, transposed)
 
-    def _position(self, position: Expr, extent: Expr | None = None) -> str:
-        """An index: a letter as it is, a number counted from `first`."""
-        if isinstance(position, Symbol) and not position.is_positive:
-            return self._index(position, extent)
-        if any(not symbol.is_positive for symbol in position.free_symbols):
     def number(self, tensor: Tensor) -> str | None:
         """The number of a layer that stands at the tensor's letter, as it is written; None for none."""
         label = tensor.layer
@@ -286,6 +279,11 @@ class LatexPrinter(StackPrinter):
             label = None
         return None if label is None else self.notation.number_of(tensor, label)
 
+    def _position(self, position: Expr, extent: Expr | None = None) -> str:
+        """An index: a letter as it is, a number counted from `first`."""
+        if isinstance(position, Symbol) and not position.is_positive:
+            return self._index(position, extent)
+        if any(not symbol.is_positive for symbol in position.free_symbols):
             raise UsageError(f"an index must be a letter or a number, not {position}")
         return self._text(position + self.notation.first)
 
