@@ -24,7 +24,7 @@ from symbolic.notation import Notation
 from symbolic.notations import NOTATIONS
 from symbolic.notes.exposition import Block, Chain, Display, Exposition, Functions, Heading, Listing, Paragraph, Setting
 from symbolic.notes.moves import Telling, by, definition
-from symbolic.notes.results import Instances, named
+from symbolic.notes.results import Instances
 from symbolic.notes.settings import stretch
 from symbolic.programs import Program
 from symbolic.rules import FUNCTION
@@ -161,7 +161,10 @@ def _losses(regression: Setting, binary: Setting, classes: Setting) -> list[Bloc
     label = _true_class()
     class_loss = Telling(label, label.tensor("ell").element).put_in("ell", "y").at_once().moved_out()
     return [
-        Paragraph("Three pairings of a last activation with a loss. Real-valued regression has one output, and"),
+        Paragraph(
+            "Three pairings of a last activation with a loss. Real-valued regression has one output, nothing done to "
+            "the pre-activation, and half the squared error as its loss:"
+        ),
         _definitions(regression),
         Paragraph("Binary classification has one output too; its loss is the negative log-likelihood:"),
         _definitions(binary),
@@ -265,7 +268,7 @@ def _directly(classes: Setting) -> list[Block]:
     jacobian = Telling(classes, PartialDerivative(output[index("i")], before.element), form="matrix").worked_out()
     through = Telling(classes, by(classes, "z[depth]"), form="matrix").through("a[depth]")
     through = through.evaluated(contracting=False).known("a[depth]").moved_out().tidied()
-    direct = Telling(classes, by(classes, "z[depth]")).written_out().carried_out().tidied()
+    direct = Telling(classes, by(classes, "z[depth]")).written_out().carried_out().tidied().recognised("a[depth]")
     parts = {"y": output, "z": before}
     return [
         Paragraph(
@@ -276,7 +279,7 @@ def _directly(classes: Setting) -> list[Block]:
         Paragraph("and the chain rule needs all of it:"),
         Display([through.chain(classes.tensor("delta[depth]").element)]),
         Paragraph("Or directly, from the loss as a function of {z}:", classes, parts),
-        Display([named(direct, "a[depth]").chain()]),
+        Display([direct.chain()]),
         Paragraph("All three pairings give the same difference, the output less the target."),
     ]  # fmt: skip
 

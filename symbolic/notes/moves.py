@@ -24,7 +24,7 @@ from symbolic.calculus import (
     substitute_indices,
     summation,
 )
-from symbolic.deltaform import tidy_steps, turned
+from symbolic.deltaform import tidy_steps, turned, unify
 from symbolic.errors import DerivationError
 from symbolic.expressions import (
     Applied,
@@ -45,6 +45,7 @@ from symbolic.rules import (
     DIFFERENTIATE,
     FUNCTION,
     INNER_PRODUCT,
+    NAME,
     REUSE_OUTPUT,
     SUBSTITUTE,
     WRITE_AS_MATRICES,
@@ -308,6 +309,21 @@ class Telling:
                 places = dict(zip(equation.indices, indices_of(found), strict=True))
                 swap[found] = Applied(found, substitute_indices(inputs[0], places))
         return self.to(WRITE_OUT, _put(self.now, swap))
+
+    def recognised(self, key: str) -> Self:
+        """What the equation of the tensor `key` says, at whatever letters, by the tensor's name."""
+        equation = self.setting.program.definitions[key]
+
+        def name(node: Expr) -> Expr | None:
+            swap = unify(equation.rhs, node)
+            if swap is None or not set(equation.indices) <= set(swap):
+                return None
+            return equation.tensor[tuple(swap[letter] for letter in equation.indices)]
+
+        after = self._everywhere(type(equation.rhs), name)
+        if after == self.now:
+            raise DerivationError(f"{equation.rhs} stands nowhere in {self.now}")
+        return self.to(NAME, after)
 
     def _between(self, key: str) -> set[str]:
         """Keys of what is computed from the tensor `key`."""
