@@ -75,7 +75,9 @@ class ArrayTelling(Telling):
 
         steps = []
         for step in chain.steps:
-            smaller = (*step.substeps, Step(step.rule, step.before, step.after, (), step.because))
+            smaller = step.substeps
+            if not smaller or (smaller[0].before, smaller[-1].after) != (step.before, step.after):
+                smaller = (*smaller, Step(step.rule, step.before, step.after, (), step.because))
             steps.append(Step(step.rule, array(step.before), array(step.after), smaller, step.because))
         named = (*heads, array(self.head))
         return Chain(self.setting, self.name, named, chain.indices, chain.shape, tuple(steps), "matrix")

@@ -148,7 +148,7 @@ def _forward(any_layer: Setting, network: Setting) -> list[Block]:
         ),
         Display([_forward_in_one(any_layer)], labels=False),
         Paragraph("With a letter {z} for what the function is applied to, this is", any_layer, parts),
-        Display(_definitions(any_layer, "a[layer]", "z[layer]"), labels=False),
+        Display(_definitions(any_layer, "a[layer]", "z[layer]"), columns=2),
         Paragraph("where the function is taken entry by entry,"),
         Display([Functions(network)]),
         Paragraph(
@@ -182,14 +182,14 @@ def _output(network: Setting) -> list[Block]:
     return [
         Heading("Layer 2"),
         Paragraph(
-            "First the weights {W2}. They reach the cost through every unit of the output, and a sum over the units "
-            "joins what each of them gives: a number, times the derivative of one entry by the whole matrix.",
+            "First the weights {W2}. Every unit of the output gives a number times the derivative of one entry by the "
+            "whole matrix:",
             network, tensors,
         ),
         Display([weights.until(4)]),
         Paragraph(
             "Entry {i} of the bracket holds row {i} of {W2} alone, and its derivative has {a1} in that row and 0 in "
-            "the others. Put together, the rows are a column times a row. With {hadamard} for the product entry by entry,",
+            "the others. Put together, that is a column times a row. With {hadamard} for the product entry by entry,",
             network, {**tensors, "i": index("i"), "hadamard": NOTATIONS["post"].hadamard},
         ),
         Display([weights.since(4)]),
