@@ -31,6 +31,10 @@ class FormulaSyntaxError(DeltaformError):
         self.line, self.column = line, column
 
 
+class FormulaError(FormulaSyntaxError):
+    """A LaTeX formula that is well formed and says nothing, or two things, in the notation that it is read in."""
+
+
 class ProgramError(DeltaformError):
     """Equations that do not form a program: a tensor defined twice or never, indices that do not fit shapes."""
 

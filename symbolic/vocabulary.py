@@ -40,6 +40,7 @@ class Vocabulary:
     example:   the index of the examples' axis, or None.
     loss, objective: what is differentiated: the loss of one example, and the objective.
     output:    the key of the network's output, or None.
+    program:   the equations that it was read off, or None.
     """
 
     tensors: Mapping[str, Tensor]
@@ -48,6 +49,7 @@ class Vocabulary:
     loss: Tensor | None = None
     objective: Tensor | None = None
     output: str | None = None
+    program: Program | None = None
 
     @classmethod
     def of(cls, program: Program, tensors: Mapping[str, Tensor] | None = None) -> Vocabulary:
@@ -55,7 +57,7 @@ class Vocabulary:
         known = dict(program.tensors) if tensors is None else dict(tensors)
         functions = {e.tensor.key: e.function for e in program.equations if e.function is not None}
         loss = per_example_loss(program)
-        return cls(known, functions, program.example, loss, known[program.objective], _output(program))
+        return cls(known, functions, program.example, loss, known[program.objective], _output(program), program)
 
     def printer(self, notation: Notation) -> LatexPrinter:
         """A printer of expressions about these tensors."""

@@ -87,14 +87,16 @@ def offset_of(latex: str, line: int, column: int) -> int:
     return Places(latex).begins[line - 1] + column - 1
 
 
-def syntax_error(latex: str, offset: int, reason: str) -> FormulaSyntaxError:
-    """The error that says the place, shows the line around it and draws a caret."""
+def syntax_error(
+    latex: str, offset: int, reason: str, kind: type[FormulaSyntaxError] = FormulaSyntaxError
+) -> FormulaSyntaxError:
+    """The error, of this kind, that says the place, shows the line around it and draws a caret."""
     line, column = Places(latex)(offset)
     end = latex.find("\n", offset)
     first, last = max(offset - column + 1, offset - AROUND), min(len(latex) if end < 0 else end, offset + AROUND)
     shown = "".join(c if c.isascii() and c.isprintable() else " " for c in latex[first:last])
     caret = " " * (offset - first)
-    return FormulaSyntaxError(f"line {line}, column {column}: {reason}\n    {shown}\n    {caret}^", line, column)
+    return kind(f"line {line}, column {column}: {reason}\n    {shown}\n    {caret}^", line, column)
 
 
 def lexemes(latex: str) -> list[Lexeme]:
