@@ -3,12 +3,14 @@
 from dataclasses import replace
 
 import pytest
+from sympy import Integer, Sum
 
-from symbolic.expressions import TotalDerivative
-from symbolic.notes.cs229 import exposition
+from symbolic.expressions import TotalDerivative, Undefined
+from symbolic.notes.cs229 import NOTATION, exposition
 from symbolic.notes.exposition import Display
+from symbolic.programs import Program
 from symbolic.rules import Step
-from symbolic.tensors import index, indices_of
+from symbolic.tensors import Equation, Tensor, index, indices_of, over, size
 
 # What the note says, in its order, and what it leaves to the reader.
 LINES = (
@@ -113,3 +115,23 @@ def test_a_wrong_line_is_found(note, quantity, number, change):
     wrong = _with_step(note, quantity, number, change)
     kept = tuple(block for block, old in zip(wrong.blocks, note.blocks, strict=True) if block != old)
     assert not replace(wrong, blocks=kept).verify(points=1).ok
+
+
+def test_a_function_whose_name_has_a_superscript_is_primed_in_brackets():
+    notation = NOTATION.replace(functions={"f": "f^{[2]}"})
+    z = Tensor("z", "preactivation", 1, (size("n_1"),), (index("j"),))
+    slopes = [Undefined("f", (order,), z.element) for order in (0, 1, 2, 4)]
+    assert [notation.write(slope) for slope in slopes] == [
+        r"f^{[2]}(z_j^{[1]})",
+        r"(f^{[2]})'(z_j^{[1]})",
+        r"(f^{[2]})''(z_j^{[1]})",
+        r"(f^{[2]})^{(4)}(z_j^{[1]})",
+    ]
+
+
+def test_an_axis_of_one_element_has_no_index_and_no_sum():
+    one = Tensor("u", "intermediate", None, (Integer(1),), (index("j"),))
+    many = Tensor("v", "intermediate", None, (size("n"),), (index("j"),))
+    total = Sum(one.element**2, over(index("j"), 1)) + Sum(many.element, over(index("j"), size("n")))
+    program = Program(leaves=(one, many), equations=(Equation(Tensor("L", "loss"), (), total),))
+    assert NOTATION.write(total, program) == r"\sum_{j=1}^{n} v_j + u^2"
