@@ -191,6 +191,8 @@ class LatexPrinter(StackPrinter):
                     return [rf"{sign} \Bigl({inner[0]}", *inner[1:-1], rf"{inner[-1]}\Bigr)"]
                 inner = self._pieces(body, limit - width(sign))
                 return [f"{sign} {inner[0]}", *inner[1:]]
+        if isinstance(expression, Product) and norm(expression) is None:
+            return self._factors_apart(expression)
         if isinstance(expression, Hadamard) and not any(self._reciprocal(part) for part in expression.args):
             return self._chained(self._ordered(expression.args), self.notation.hadamard, limit)
         if isinstance(expression, (Mul, Scale)):
@@ -201,6 +203,11 @@ class LatexPrinter(StackPrinter):
                 if not entrywise or len(above) == 1:
                     return [("-" if negative else "") + front + pieces[0], *pieces[1:]]
         return [self._text(expression)]
+
+    def _factors_apart(self, node: Product) -> list[str]:
+        """The factors of a matrix product, each in the brackets that it needs there."""
+        least = [FRACTION if isinstance(part, Product) else MULTIPLY for part in node.args]
+        return [self._bracketed(part, level) for part, level in zip(node.args, least, strict=True)]
 
     def _chained(self, factors: list[Basic], sign: str, limit: float) -> list[str]:
         """Factors with `sign` between them; a bracket that is too wide is itself cut at its signs."""
@@ -437,7 +444,7 @@ class LatexPrinter(StackPrinter):
 
     def _print_Entry(self, node: Entry) -> str:
         below = run([self._position(letter) for letter in node.indices])
-        return f"{brackets(self._text(node.array))}_{braced(below)}"
+        return f"{brackets(self._text(node.array), self.notation.entry_brackets)}_{braced(below)}"
 
     def _print_Applied(self, node: Applied) -> str:
         name = self.notation.function(self.functions[key_of(node.element) or ""])
@@ -503,8 +510,7 @@ class LatexPrinter(StackPrinter):
         if vector is not None:
             return rf"\lVert {self._text(vector)} \rVert^2"
         # A product in a product is a group that somebody made.
-        least = [FRACTION if isinstance(part, Product) else MULTIPLY for part in node.args]
-        return beside([self._bracketed(part, level) for part, level in zip(node.args, least, strict=True)])
+        return beside(self._factors_apart(node))
 
     def _print_Hadamard(self, node: Hadamard) -> str:
         sign = f" {self.notation.hadamard} "

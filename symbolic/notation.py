@@ -21,6 +21,7 @@ from sympy import Basic, Symbol
 from symbolic.depth import DEPTH, Label, split_label
 from symbolic.errors import DeltaformWarning, NotationError, nearest
 from symbolic.notationchecks import (
+    ACCENTED,
     FUNCTION_COMMANDS,
     GREEK,
     LETTER_OF,
@@ -109,6 +110,7 @@ class Notation:
     hadamard:      sign of the product entry by entry.
     transpose, transpose_brackets: sign of the transpose, and what stands round a letter with marks before it: "",
                    "()" or "[]".
+    entry_brackets: what stands round a formula of which one entry is meant: "()" or "[]".
     partial, nabla: signs of derivatives.
     ones, identity, unit, indicator, diagonal: the vector of ones, the unit matrix, its columns e_i, what stands before
                    a condition in braces, and the name of the matrix with a vector on its diagonal.
@@ -152,6 +154,7 @@ class Notation:
     hadamard: str = r"\circ"
     transpose: str = r"\top"
     transpose_brackets: str = ""
+    entry_brackets: str = "()"
     partial: str = r"\partial"
     nabla: str = r"\nabla"
     ones: str = r"\mathbf{1}"
@@ -292,20 +295,22 @@ class Notation:
         both = self.marks.replace("{layer}", over["layer"], 1).replace("{example}", over["example"], 1)
         above = both if len(present) == 2 else "".join(present)
         letter, argument = split_argument(letter)
-        # x_{in}_j would be a double subscript.
-        base = f"{{{letter}}}" if ("_" in letter and groups) or ("^" in letter and above) else letter
         subscript = f"_{braced(','.join(groups))}" if groups else ""
-        if transposed and self.transpose_brackets and (above or subscript):
-            above = f"^{braced(above)}" if above else ""
-            left, right = self.transpose_brackets[0], self.transpose_brackets[1]
-            sign = self.transpose if "{" not in self.transpose else f"{{{self.transpose}}}"
-            return f"{left}{base}{subscript}{above}{right}^{sign}"
-        if transposed:
+        in_brackets = transposed and bool(self.transpose_brackets and (above or subscript))
+        if transposed and not in_brackets:
             # A command ends where no letter follows: \ell T.
             apart = " " if re.search(r"\\[A-Za-z]+\Z", above) and self.transpose[0].isalpha() else ""
             above += apart + self.transpose
         superscript = f"^{braced(above)}" if above else ""
-        return f"{base}{subscript}{superscript}{argument}"
+        base = letter
+        if ("_" in letter and subscript) or ("^" in letter and superscript):
+            # x_{in}_j would be a double subscript; TeX drops braces that hold nothing but an accent.
+            base = f"{{{{}}{letter}}}" if ACCENTED.match(letter) else f"{{{letter}}}"
+        marked = f"{base}{subscript}{superscript}{argument}"
+        if not in_brackets:
+            return marked
+        sign = self.transpose if "{" not in self.transpose else f"{{{self.transpose}}}"
+        return f"{self.transpose_brackets[0]}{marked}{self.transpose_brackets[1]}^{sign}"
 
     # ------------------------------------------------------------------ indices, sizes, functions
 

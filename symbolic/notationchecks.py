@@ -56,6 +56,7 @@ CHOICES: Mapping[str, tuple[object, ...]] = {
     "over": ("one", "mean", "sum"),
     "sense": ("minimise", "maximise"),
     "transpose_brackets": ("", "()", "[]"),
+    "entry_brackets": ("()", "[]"),
     "kronecker": ("brackets", "indicator"),
     "first": (0, 1),
     "first_layer": (0, 1),
@@ -68,7 +69,7 @@ TABLES = ("letters", "indices", "widths", "functions")
 # Fields that are one symbol, and what it may have: "script" an index, "bare" nothing.
 SYMBOLS = {
     "depth": "script", "any_layer": "script", "examples": "script", "ones": "script", "identity": "script",
-    "unit": "script",
+    "unit": "bare",
     "transpose": "bare", "partial": "bare", "nabla": "bare", "indicator": "bare", "diagonal": "bare",
 }  # fmt: skip
 # What fields that hold a mark may hold: the named places, and letters, brackets and commas.
@@ -99,6 +100,7 @@ _WAY_OUT = {
     "scripts": r"write a letter, a Greek letter or a word, with an index and a mark if need be, as in g^{[1]}",
     "bare": r"write a letter, a Greek letter or a word such as \mathrm{T}, with nothing more",
 }
+ACCENTED = re.compile(rf"\\(?:{_ACCENTS})\{{")
 LONGEST_SYMBOL = 80
 _MARK = re.compile(r"[A-Za-z0-9()\[\], ]*\Z", re.ASCII)
 _UNIT = re.compile(rf"({_LETTER})_\{{layer\}}\Z", re.ASCII)

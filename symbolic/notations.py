@@ -57,6 +57,7 @@ STACKED = CS229.replace(
     gradient="partial",
     widths={0: "d", 1: "m", 2: "n"},
     hadamard=r"\odot",
+    entry_brackets="[]",
 )
 
 INDEX = CS229.replace(

@@ -90,9 +90,9 @@ FROM_BELOW = (0, 6, 7, 8, 9, 10, 5, 2, 3, 4, 1, 11, 12)
 WORD = r"\mathrm{"
 
 
-def brackets(text: str) -> str:
+def brackets(text: str, kind: str = "()") -> str:
     tall = any(mark in text for mark in (r"\frac", r"\sum", r"\begin", r"\left"))
-    return rf"\left({text}\right)" if tall else f"({text})"
+    return rf"\left{kind[0]}{text}\right{kind[1]}" if tall else f"{kind[0]}{text}{kind[1]}"
 
 
 def beside(factors: Sequence[str]) -> str:

@@ -106,5 +106,7 @@ def _at(body: Basic, letter: Basic, place: Expr) -> Basic:
 
 
 def _matrix(rows: Sequence[Sequence[str]]) -> str:
-    body = r" \\ ".join(" & ".join(cells) for cells in rows)
+    # Fractions in rows under each other would touch.
+    tall = any(r"\frac" in cell for cells in rows for cell in cells)
+    body = (r" \\[0.8ex] " if tall else r" \\ ").join(" & ".join(cells) for cells in rows)
     return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"

@@ -81,7 +81,7 @@ class JacobianTelling(Telling):
             if is_elementwise(self.setting.program.definitions[of.key], self.setting.tensor(whole.key)):
                 diagonal = Diagonal(FunctionSlope(of, whole))
                 swap[node] = diagonal if whole is by else _column_of(diagonal, by, self.setting.tensor(whole.key))
-        self.to(DIAGONAL_JACOBIAN, self.now.xreplace(swap))
+        self.to(DIAGONAL_JACOBIAN, _without_groups(self.now.xreplace(swap)))
         return self
 
     def valued(self) -> JacobianTelling:
@@ -169,6 +169,16 @@ def _one_entry(node: Jacobian, value: Expr, place: list[Symbol], of: Tensor) -> 
     other = next(one for one in deltas[0].args if one != place[0])
     unit = Unit(other, of.shape[0])
     return unit if rest == 1 else Scale(Scalar(rest), unit)
+
+
+def _without_groups(node: Basic) -> Basic:
+    """The product with every group that begins with a diagonal matrix opened: it needs no brackets."""
+    if not isinstance(node, Product):
+        return node
+    parts: list[Basic] = []
+    for part in node.args:
+        parts += part.args if isinstance(part, Product) and isinstance(part.args[0], (Diagonal, Product)) else (part,)
+    return _without_groups(Product(*parts)) if tuple(parts) != node.args else node
 
 
 def _factors(node: Basic) -> list[Basic]:

@@ -1,4 +1,4 @@
-"""The note `stacked`: one unit at a time, the stack of all units, tools of vector calculus, and the chain that uses them.
+"""The note `stacked`: one unit at a time, all units stacked, tools of vector calculus, and the chain that uses them.
 
 A network of two inputs, hidden layers of three and four units, and one output; of r layers where the note says so. The
 note calls the loss of an example J and its target o before it begins to differentiate, and L and y afterwards; the page
@@ -13,17 +13,21 @@ belongs to the stacked form alone.
 
 from __future__ import annotations
 
-from sympy import Integer, Sum, Symbol
+from sympy import Basic, Expr, Integer, Sum, Symbol
 
 from symbolic.activations import ACTIVATIONS, Activation
 from symbolic.depth import DEPTH, LAYER, width
 from symbolic.expressions import Undefined
+from symbolic.layers import Dense
 from symbolic.losses import LOSSES, Loss
-from symbolic.matrices import ArrayOf, Gradient, RowOf, Unit
+from symbolic.matrices import ArrayOf, FunctionSlope, RowOf, Transpose, Unit
+from symbolic.network import Network
+from symbolic.notation import escape_text
 from symbolic.notations import NOTATIONS
 from symbolic.notes.counting import ParameterCount
 from symbolic.notes.exposition import (
     Block,
+    Chain,
     Display,
     Dots,
     Exposition,
@@ -39,6 +43,7 @@ from symbolic.notes.moves import by
 from symbolic.notes.settings import stretch
 from symbolic.notes.stacking import (
     by_row,
+    entries_named,
     entries_stacked,
     equation_stacked,
     in_one,
@@ -47,6 +52,7 @@ from symbolic.notes.stacking import (
     with_named_entries,
     with_sizes,
 )
+from symbolic.notes.updates import Updates
 from symbolic.programs import Program
 from symbolic.rules import DIAGONAL_JACOBIAN, GRADIENT, JACOBIAN, PRODUCT, STACK, TOTAL
 from symbolic.tensors import Equation, Tensor, index, over, size
@@ -54,21 +60,10 @@ from symbolic.tensors import Equation, Tensor, index, over, size
 NOTATION = NOTATIONS["stacked"]
 WIDTHS = (2, 3, 4, 1)
 TOOLS = (GRADIENT, JACOBIAN, TOTAL, PRODUCT, DIAGONAL_JACOBIAN)
-ACTIVATION_OF_OUTPUT = {"letters": {"output": ""}}
+OUTPUT_AS_ACTIVATION = {"letters": {"output": ""}}
 
-CORRECTIONS = (
-    "The loss of one example is L and its target y throughout; the note begins with J and o. The output h is also the "
-    "last activation, as which the derivatives write it.",
-    "Layer 1 has three units, and so three lines; the vector of weights and the bias of a unit carry that unit's index.",
-    "Tool 1: the second entry of the gradient in the example is a square.",
-    "Tool 3: one f, and as many terms as there are functions between; tool 4: every row has its own f and every column "
-    "its own x.",
-    "In the derivative by an entry of the weights, those of the next layer are transposed, the function between is "
-    "differentiated, and the activation is one number, so that nothing about it is transposed. It is a row once all "
-    "entries are stacked.",
-    "The line that the note has for one matrix is derived here for all weights and biases. A formula after the end of "
-    "the note, which belongs to nothing in it, is left out.",
-)
+# Above layers that are called i, units are called j and k.
+OTHER_INDICES = {"indices": {"j": "j", "s": "k", "m": "q", "k": "s"}}
 
 
 def exposition(
@@ -82,26 +77,28 @@ def exposition(
     activation: of the hidden layers, elementwise. output: of the last layer. loss: of one example.
     """
     functions = [activation, activation, output]
+    layers = [Dense(units, function) for units, function in zip(WIDTHS[1:], functions, strict=True)]
+    network_text = str(Network(WIDTHS[0], layers, loss))
     sizes = {width(layer): number for layer, number in enumerate(WIDTHS)}
     network = stretch("the network", [1, 2, 3], functions, loss, sizes=sizes)
     one = Setting("one output", with_sizes(network.program, {width(3): WIDTHS[3]}))
     named = with_named_entries(with_sizes(network.program, sizes), "W1", "theta")
     units = Setting("the network unit by unit", named)
     last = stretch("the last layers", [DEPTH - 1, DEPTH], [activation, output], loss)
-    any_layer = stretch("any layer", [LAYER, LAYER + 1], [activation], Loss.undefined("R"))
+    rest = stretch("any layer", [LAYER, LAYER + 1], [activation], Loss.undefined("R"))
+    any_layer = Setting("any layer", rest.program, style=OTHER_INDICES)
     # The derivatives write the output as the last activation.
-    back = Setting("back through the network", network.program, style=ACTIVATION_OF_OUTPUT)
-    ends = Setting("the last layer", last.program, style=ACTIVATION_OF_OUTPUT)
+    back = Setting("back through the network", network.program, style=OUTPUT_AS_ACTIVATION)
+    ends = Setting("the last layer", last.program, style={**OUTPUT_AS_ACTIVATION, **OTHER_INDICES})
     blocks: list[Block] = [
         *_structure(network),
         *_units(one, units),
-        *_stacked(network, last, one),
+        *_stacked(network, last, one, units),
         *_tools(any_layer),
-        *_algorithm(back),
+        *_algorithm(back, any_layer, network_text),
         *_chains(back),
         *_layers(any_layer, ends),
-        Heading("Where this differs from the note"),
-        Listing(CORRECTIONS),
+        *_corrections(back, one),
     ]
     cited = {rule.name: f"tool {number}" for number, rule in enumerate(TOOLS, 1)}
     return Exposition("stacked", "Neural networks and backpropagation in vectors", NOTATION, tuple(blocks), cited)
@@ -150,34 +147,61 @@ def _units(one: Setting, units: Setting) -> list[Block]:
         }),
         Display([by_row(one, "z1"), (one, one.program.definitions["a1"])], form="component"),
         Display([entries_stacked(one, "a1", turned=True)]),
-        Paragraph("where {w} has {d} entries. Layer 2 is the same with {n} units, and the output is", one, {
-            "w": row, "d": weights.shape[1], "n": width(2),
+        Paragraph("where {w} and {b}. Layer 2 is the same with {n} units. The output is", one, {
+            "w": _member(one, row, weights.shape[1]), "b": _member(one, one.tensor("b1").element), "n": width(2),
         }),
-        Display([by_row(one, "z3", Integer(0)), *_output(one)]),
+        Display(_output(one), labels=False),
+        Paragraph("where {w} and {b}.", one, {
+            "w": _member(one, RowOf(ArrayOf("W3"), Integer(0)), one.tensor("W3").shape[1]),
+            "b": _member(one, one.tensor("b3").element),
+        }),
     ]  # fmt: skip
 
 
-def _output(one: Setting) -> list[tuple[Setting, Equation]]:
-    return [(one, one.program.definitions["a3"])]
+def _member(setting: Setting, node: Basic, *shape: Expr) -> str:
+    """That a formula is a real number, or an array of this shape."""
+    printer = setting.printer(NOTATION)
+    above = r" \times ".join(printer.doprint(extent) for extent in shape)
+    return printer.doprint(node) + r" \in \mathbb{R}" + (f"^{{{above}}}" if shape else "")
 
 
-def _stacked(network: Setting, last: Setting, one: Setting) -> list[Block]:
-    forward = [(network, equation) for equation in network.program.equations[:-1]]
+def _is_copy(setting: Setting, key: str) -> bool:
+    """Whether an activation is the sum itself."""
+    return setting.program.definitions[key].function is None
+
+
+def _output(one: Setting) -> list[Chain | tuple[Setting, Equation]]:
+    if _is_copy(one, "a3"):
+        return [by_row(one, "z3", Integer(0), "a3")]
+    return [by_row(one, "z3", Integer(0)), (one, one.program.definitions["a3"])]
+
+
+def _stacked(network: Setting, last: Setting, one: Setting, units: Setting) -> list[Block]:
+    forward: list[Chain | tuple[Setting, Equation]] = [
+        (network, equation) for equation in network.program.equations[:-1]
+    ]
+    if _is_copy(network, "a3"):
+        forward[-2:] = [in_one(network, "a3", "z3")]
     return [
         Heading("Forward, stacked"),
         Paragraph("The weights of the units of a layer, under each other, are the rows of a matrix; in layer 1,"),
-        Display([rows_stacked(network, "W1")]),
+        Display([rows_stacked(network, "W1")], labels=False),
+        Paragraph("so that {W}, or, with the numbers of units above,", network, {
+            "W": _member(network, ArrayOf("W1"), *network.tensor("W1").shape),
+        }),
+        Display([entries_named(units, "W1")], labels=False),
         Paragraph("The sums of all of its units are then one vector:"),
         Display([equation_stacked(network, "z1")]),
         Paragraph("and the whole network is"),
-        Display([*forward]),
+        Display(forward, labels=False),
         Paragraph("In a network of {r} layers:", network, {"r": NOTATION.depth}),
         Display([
             in_one(network, "a1", "z1"), in_one(network, "a2", "z2"), Dots(),
             in_one(last, "a[depth-1]", "z[depth-1]"), in_one(last, "a[depth]", "z[depth]"),
         ], labels=False),
-        Paragraph("The loss of one example, with one output, is"),
+        Paragraph("The loss of one example, for one output, is"),
         Display([(one, one.program.definitions["ell"])], form="component"),
+        Paragraph("and for several outputs the sum of that over them. All that follows holds for any number of them."),
     ]  # fmt: skip
 
 
@@ -246,36 +270,34 @@ def _tools(any_layer: Setting) -> list[Block]:
 # ---------------------------------------------------------------------- backwards
 
 
-def _algorithm(back: Setting) -> list[Block]:
-    letters, mark = NOTATION.letters, NOTATION.example_mark(index("p"))
-    theta, rate, nabla = letters["parameters"], letters["rate"], NOTATION.nabla
-    loss = f"{letters['loss']}^{{{mark}}}"
-    printer = back.printer(NOTATION)
-    updates = []
-    for leaf in back.program.parameters:
-        text = printer.bare(leaf)
-        slope = printer.doprint(Gradient(ArrayOf(back.loss.key), ArrayOf(leaf.key)))
-        updates.append(f"{text} := {text} - {rate} {slope}")
+def _algorithm(back: Setting, any_layer: Setting, network: str) -> list[Block]:
+    letters, t = NOTATION.letters, NOTATION.index(index("p"))
+    theta, rate, steps = letters["parameters"], letters["rate"], r"n_{\mathrm{iter}}"
+    loss = f"{letters['loss']}^{{{NOTATION.example_mark(index('p'))}}}"
     parts = {
-        "rate": rate, "theta": theta, "steps": r"n_{\mathrm{iter}}", "t": NOTATION.index(index("p")),
-        "N": NOTATION.examples, "update": f"{theta} := {theta} - {rate} {nabla}_{theta} {loss}({theta})",
-        "loss": loss, "first": updates[0], "bias": updates[1],
+        "rate": rate, "theta": theta, "steps": steps, "t": t, "loss": loss,
+        "draw": rf"{t} \in \{{1, \ldots, {NOTATION.examples}\}}",
+        "update": f"{theta} := {theta} - {rate} {NOTATION.nabla}_{{{theta}}} {loss}({theta})",
+        "network": rf"\texttt{{deltaform train '{escape_text(network).replace('$', '')}'}}",
+        "options": r"\texttt{--data FILE --sampling uniform --iterations 20000}",
     }  # fmt: skip
     return [
         Heading("Backwards"),
-        Paragraph("Algorithm 1, stochastic gradient descent."),
+        Paragraph("Algorithm 1, stochastic gradient descent:"),
         Listing([
-            Paragraph("Choose a learning rate {rate} and a number of steps {steps}.", None, parts),
-            Paragraph("Draw the parameters {theta} at random.", None, parts),
-            Paragraph("Repeat {steps} times:", None, parts),
-            Paragraph("draw {t} from 1, ..., {N}, each with the same probability, and set {update}.", None, parts),
+            Paragraph("Given: the learning rate {rate} and the number of steps {steps}.", None, parts),
+            Paragraph("Draw {theta} at random.", None, parts),
+            Paragraph("Do {steps} times:", None, parts),
+            Paragraph("draw {draw}, each with the same probability, and set {update}.", None, parts),
         ], numbered=True),
-        Paragraph(
-            "Here {loss} is the loss of example {t}. Entry by entry that is {first}, {bias}, and so on for every "
-            "weight and every bias, with the derivatives found below. The command that runs it is {command}.", None, {
-                **parts, "command": r"\texttt{deltaform train --sampling uniform --iterations 20000}",
-            },
-        ),
+        Paragraph("Here {loss} is the loss of example {t}. For the weights and biases of one layer the step is", None,
+                  parts),
+        Display([Updates(any_layer, ("W", "b"), back, range(1, len(WIDTHS)))], labels=False),
+        Paragraph("where the derivatives are those of the loss of the example that was drawn. The command"),
+        Paragraph("{network}", None, parts),
+        Paragraph("{options}", None, parts),
+        Paragraph("runs the algorithm as it stands here, with the derivatives that follow."),
+        Heading("The chain", 2),
     ]  # fmt: skip
 
 
@@ -313,7 +335,7 @@ def _chains(back: Setting) -> list[Block]:
 
 
 def _layers(any_layer: Setting, ends: Setting) -> list[Block]:
-    output = told(ends, "z[depth]")
+    output = told(ends, "z[depth]", together=0)
     hidden = told(any_layer, "z[layer]", above="z[layer+1]")
     weights, bias = (told(any_layer, key, above="z[layer]") for key in ("W[layer]", "b[layer]"))
     return [
@@ -323,11 +345,37 @@ def _layers(any_layer: Setting, ends: Setting) -> list[Block]:
             "gives that by the sums of the layer before. In a network of {r} layers the last one comes first,",
             ends, {"r": NOTATION.depth},
         ),
-        Display([output.stacked(GRADIENT)]),
+        Display([output.chain(), output.stacked(GRADIENT)]),
         Paragraph("then every layer {i} before it,", any_layer, {"i": NOTATION.any_layer}),
         Display([hidden.chain(), hidden.stacked(GRADIENT)]),
         Paragraph("and in every layer the derivatives by its weights and its biases:"),
         Display([weights.chain(), weights.stacked()]),
         Display([bias.chain(), bias.stacked(GRADIENT)]),
         Paragraph("The derivative of each layer is made from that of the next one, back from the loss to the input."),
+    ]  # fmt: skip
+
+
+def _corrections(back: Setting, one: Setting) -> list[Block]:
+    letters = NOTATION.letters
+    parts: dict[str, Basic | Tensor | str] = {
+        "L": letters["loss"], "y": letters["target"], "h": letters["output"], "J": "J", "o": "o",
+        "a3": back.tensor("a3"), "W3": Transpose(ArrayOf("W3")), "slope": FunctionSlope(ArrayOf("a2"), ArrayOf("z2")),
+        "a": back.tensor("a1").element.xreplace({index("j"): index("s")}), "row": Transpose(ArrayOf("a1")),
+        "w": RowOf(ArrayOf("W1"), index("j")), "b": one.tensor("b1").element, "i": index("j"),
+    }  # fmt: skip
+    texts = (
+        "The loss of one example is {L} and its target {y} throughout; the note calls them {J} and {o} at first. The "
+        "output {h} is also {a3}; the derivatives use that name.",
+        "Layer 1 has three units, and so three lines. {w} and {b} carry the index {i} of the unit whose they are.",
+        "Tool 1: in the example the second entry of the gradient has a square.",
+        "Tool 3: one function, and as many terms as there are functions between. Tool 4: every row has its own "
+        "function, every column its own variable.",
+        "In the derivative by an entry of the weights it is {W3}, transposed, that multiplies the error of the output; "
+        "{slope} has a prime; {a} is a number and is not transposed. {row} is right once all entries are stacked.",
+        "The note has the chain for one matrix; here are all weights and biases, and layers of any number.",
+        "A formula at the end of the note that belongs to nothing in it is left out.",
+    )
+    return [
+        Heading("Where this differs from the note"),
+        Listing([Paragraph(text, back, parts) for text in texts]),
     ]  # fmt: skip

@@ -97,15 +97,23 @@ def spelled_out(expression: Expr) -> Expr:
 # ---------------------------------------------------------------------- rows
 
 
-def by_row(setting: Setting, key: str, unit: Expr | None = None) -> Chain:
+def by_row(setting: Setting, key: str, unit: Expr | None = None, called: str = "") -> Chain:
     """u_i = sum over j of W_ij v_j + ... as w_i^T v + ..., with w_i the row i of W as a column.
 
-    unit: a number for i; without it the sum is a line of its own.
+    unit: a number for i; without it the sum is a line of its own. called: key of a tensor that is the same.
+
+    Raises:
+        DerivationError: the tensor that is called the same is another one.
     """
     equation = setting.program.definitions[key]
     (letter,) = equation.indices
     swap = {} if unit is None else {letter: unit}
     head, rhs = equation.lhs.xreplace(swap), equation.rhs.xreplace(swap)
+    if called:
+        name = setting.program.definitions[called]
+        if key_of(name.rhs) != key:
+            raise DerivationError(f"{called} is not {key}")
+        head = name.lhs.xreplace(dict(zip(name.indices, indices_of(head), strict=True)))
     steps = (Step(WRITE_OUT, head, rhs), Step(INNER_PRODUCT, rhs, row_form(equation).xreplace(swap)))
     if unit is not None:
         steps = (Step(INNER_PRODUCT, head, steps[-1].after, steps),)
