@@ -33,6 +33,7 @@ from sympy import (
     Pow,
     Sum,
     Symbol,
+    default_sort_key,
 )
 from sympy.core.relational import Relational
 from sympy.core.traversal import preorder_traversal
@@ -132,26 +133,28 @@ def product(*nodes: Basic) -> Basic:
 
 
 def hadamard(nodes: Sequence[Basic]) -> Basic:
-    """Entry by entry product; ones drop out, scalars move to the front."""
+    """Entry by entry product, in SymPy's order; ones drop out, scalars move to the front."""
     flat = _flat(Hadamard, nodes)
     scalars = [c for node in flat if isinstance(node, Scale) for c in node.args[:-1]]
     bare = _flat(Hadamard, [n.args[-1] if isinstance(n, Scale) else n for n in flat])
     kept = [node for node in bare if not isinstance(node, Ones)] or bare[:1]
-    return scale(scalars, kept[0] if len(kept) == 1 else Hadamard(*kept))
+    return scale(scalars, kept[0] if len(kept) == 1 else Hadamard(*sorted(kept, key=default_sort_key)))
 
 
 def plus(nodes: Sequence[Basic]) -> Basic:
+    """The sum, in SymPy's order."""
     flat = _flat(Plus, nodes)
-    return flat[0] if len(flat) == 1 else Plus(*flat)
+    return flat[0] if len(flat) == 1 else Plus(*sorted(flat, key=default_sort_key))
 
 
 def scale(scalars: Sequence[Basic], node: Basic) -> Basic:
-    """Scalars times an array, all plain numbers and sizes gathered into one in front."""
+    """Scalars times an array, all plain numbers and sizes gathered into one in front, the others in SymPy's order."""
     everything = _flat(Scale, [*scalars, node])
     coefficient = Mul(*(part.args[0] for part in everything if isinstance(part, Scalar)))
     others = [part for part in everything if not isinstance(part, Scalar)]
     if not others:
         return Scalar(coefficient)
+    others = [*sorted(others[:-1], key=default_sort_key), others[-1]]
     kept = others if coefficient == 1 else [Scalar(coefficient), *others]
     return kept[0] if len(kept) == 1 else Scale(*kept)
 
