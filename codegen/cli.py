@@ -30,6 +30,8 @@ examples:
   deltaform derive   "784 -> 128 relu -> 10 softmax; cross_entropy" -o page.tex
   deltaform generate "784 -> 128 relu -> 10 softmax; cross_entropy" -o digits_mlp.py
   deltaform train    "64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --plot loss.png
+  deltaform derive   --like vec -o note.tex
+  deltaform derive   "3 -> 4 tanh -> 2 softmax; cross_entropy" --depth general --notation nielsen
   deltaform verify   "3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"
   deltaform notations
   deltaform demo
@@ -116,10 +118,18 @@ def _parser() -> _Parser:
     }
     force: dict[str, Any] = {"action": "store_true", "help": "replace files that exist"}
 
+    optional: dict[str, Any] = {
+        "nargs": "?",
+        "help": f"{network['help']}; left out with --like, and if you like with --depth",
+    }
+    like: dict[str, Any] = {
+        "metavar": "NOTE",
+        "help": "the derivation of one of five published notes, line by line in its notation: vec, stacked, index, "
+        "cs229 or post",
+    }
     meaning = "the loss of one example, or its mean or sum over N examples"
     over_examples: dict[str, Any] = {
         "choices": ("one", "mean", "sum"),
-        "default": "mean",
         "help": f"{meaning} (default: mean)",
     }
 
@@ -128,7 +138,14 @@ def _parser() -> _Parser:
         "write the derivation of every gradient as a LaTeX page",
         '"3 -> 4 tanh -> 2; half_squared_error" --form component --detail rule -o page.tex',
     )
-    derive.add_argument("network", **network)
+    derive.add_argument("network", **network | optional)
+    derive.add_argument("--like", **like)
+    derive.add_argument(
+        "--depth",
+        choices=("general",),
+        help="any number of layers: hidden layers as NET has them, any sizes, and the induction from the last layer "
+        "back (without NET: hidden g(z), output softmax, loss cross_entropy)",
+    )
     derive.add_argument(
         "--notation",
         metavar="NAME|FILE.toml",
@@ -146,7 +163,7 @@ def _parser() -> _Parser:
         default="layer",
         help="results only, the steps of each layer, or every rule (default: layer)",
     )
-    as_notation = {"default": None, "help": f"{meaning} (default: as the notation has it)"}
+    as_notation = {"help": f"{meaning} (default: as the notation has it)"}
     derive.add_argument("--examples", **over_examples | as_notation)
     derive.add_argument(
         "--no-verify", action="store_true", help="do not check the steps; the page then says nothing of it"
@@ -209,7 +226,9 @@ def _parser() -> _Parser:
         "check each step of the derivation by numbers, then the generated code (status 1 if one is wrong)",
         '"3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"',
     )
-    verify.add_argument("network", **network)
+    verify.add_argument("network", **network | optional)
+    verify.add_argument("--like", **like)
+    verify.add_argument("--depth", choices=("general",), help="any number of layers, as for derive")
     verify.add_argument("--examples", **over_examples)
 
     notations = command(

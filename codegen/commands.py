@@ -30,15 +30,21 @@ from codegen.source import module_source
 from codegen.training import Diverged, Interrupted, train
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
-from symbolic.errors import FileError, LoweringError, MissingExtra
+from symbolic.errors import FileError, LoweringError, MissingExtra, UsageError
+from symbolic.general import GeneralNetwork
+from symbolic.induction import GeneralDerivation
 from symbolic.network import Network
 from symbolic.notation import Notation
 from symbolic.notationfiles import find_notation, notation_to_toml
 from symbolic.notations import NOTATIONS, in_one_line
+from symbolic.notes.exposition import Exposition
+from symbolic.notes.table import note_named
 from symbolic.sampling import stand_in_sizes
 from symbolic.verification import Report
 
 DEMO_NETWORK = "64 -> 32 relu -> 10 softmax; cross_entropy"
+# What --depth general derives if nobody gives a network.
+ANY_NETWORK = "n_0 -> n_1 g(z) -> n_2 softmax; cross_entropy"
 # Small batches: their noise finds weights that generalise. On the held-out fifth of seed 0, ten seeds of
 # start values and order reach 97.5 % to 98.6 %.
 DEMO_TRAINING: dict[str, Any] = {"epochs": 30, "batch_size": 4, "learning_rate": 0.2, "optimizer": "sgd"}
@@ -48,13 +54,17 @@ def derivation_page(arguments: argparse.Namespace) -> int:
     """`deltaform derive`: the LaTeX page, to a file or to standard output."""
     if arguments.output is not None:
         check_target(arguments.output, (".tex",), arguments.force)
+    note = _note(arguments, ("notation", "form", "examples"))
     notation = find_notation("cs229" if arguments.notation is None else arguments.notation)
-    derivation = derive(_network_in(notation, arguments))
-    report = None if arguments.no_verify else verified(derivation)
+    source = note or derive(_network_in(notation, arguments))
+    report = None if arguments.no_verify else verified(source)
     if report is not None and not report.ok:
         say(f"no page is written, because the derivation is wrong:\n{report}")
         return NO
-    page = derivation.latex(notation, arguments.form, arguments.detail, report)
+    if isinstance(source, Exposition):
+        page = source.latex(report, arguments.detail)
+    else:
+        page = source.latex(notation, arguments.form, arguments.detail, report)
     if arguments.output is None:
         sys.stdout.write(page)
     else:
@@ -137,6 +147,11 @@ def training_run(arguments: argparse.Namespace) -> int:
 
 def verification(arguments: argparse.Namespace) -> int:
     """`deltaform verify`: the steps as a table, then the generated code; the exit status is the verdict."""
+    note = _note(arguments, ("examples",))
+    if note is not None or arguments.depth is not None:
+        steps = verified(note or derive(GeneralNetwork.of(_network_over_examples(arguments))))
+        print(steps)
+        return FINE if steps.ok else NO
     network = _network_over_examples(arguments)
     derivation = derive(network)
     # The code first: where scipy is missing for it, that is said before minutes of verifying.
@@ -215,10 +230,10 @@ def demonstration(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def verified(derivation: Derivation) -> Report:
+def verified(source: Derivation | GeneralDerivation | Exposition) -> Report:
     """The verification's report, with progress on standard error where it takes long."""
-    with counted("verifying", len(derivation.results), "result") as tick:
-        return derivation.verify(progress=lambda done, of: tick())
+    with counted("verifying", source.rounds, "result") as tick:
+        return source.verify(progress=lambda done, of: tick())
 
 
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
@@ -268,18 +283,46 @@ def _print_outcome(history: History, data: Dataset) -> None:
         print(f"test accuracy {last.accuracy:.2%} on {len(data.held_out)} held-out examples")
 
 
+def _note(arguments: argparse.Namespace, others: tuple[str, ...]) -> Exposition | None:
+    """The note that --like asks for; it brings its own network and its own notation.
+
+    others: options that would contradict it, besides the network and --depth.
+    """
+    if arguments.like is None:
+        return None
+    for option in ("network", "depth", *others):
+        if getattr(arguments, option) is not None:
+            given = "NET" if option == "network" else f"--{option}"
+            raise UsageError(
+                f"--like {arguments.like} derives what the note derives, in its notation; leave {given} out, or derive "
+                f"a network of your own with --notation {arguments.like}"
+            )
+    return note_named(arguments.like)
+
+
 def _network_over_examples(arguments: argparse.Namespace) -> Network:
     """The network, for one example or for the mean or sum over many, as --examples says."""
-    over = arguments.examples
-    return Network.parse(arguments.network, "sum" if over == "sum" else "mean", None if over == "one" else "N")
+    network, over = _network(arguments), arguments.examples
+    if over is None:
+        return network
+    return network.replace(reduction="sum" if over == "sum" else "mean", examples=None if over == "one" else "N")
 
 
-def _network_in(notation: Notation, arguments: argparse.Namespace) -> Network:
+def _network(arguments: argparse.Namespace) -> Network:
+    if arguments.network is None and arguments.depth is None:
+        raise UsageError(
+            "there is no network; give one in quotes, such as '784 -> 128 relu -> 10 softmax; cross_entropy', or a "
+            "note with --like"
+        )
+    return Network.parse(ANY_NETWORK if arguments.network is None else arguments.network)
+
+
+def _network_in(notation: Notation, arguments: argparse.Namespace) -> Network | GeneralNetwork:
     """The network as the notation states its task; --examples wins, and a loss that is turned round is told.
 
     Where no notation is asked for, the loss is left as it is.
     """
-    given = Network.parse(arguments.network)
+    given = _network(arguments)
     if arguments.examples is not None:
         notation = notation.replace(over=arguments.examples)
     if arguments.notation is None:
@@ -289,7 +332,7 @@ def _network_in(notation: Notation, arguments: argparse.Namespace) -> Network:
         same = network.loss.spelling == given.loss.spelling
         turned = "taken to be so" if same else f"turned round, to {network.loss.spelling}"
         say(f"notation {notation.name} has a cost to be {notation.sense}d: loss {given.loss.spelling} is {turned}")
-    return network
+    return network if arguments.depth is None else GeneralNetwork.of(network)
 
 
 def _require_for_demo() -> None:

@@ -18,6 +18,7 @@ from codegen.cli import main
 from codegen.optimizers import OPTIMIZERS
 from codegen.source import VERSION
 from codegen.training import EPOCHS, SAMPLINGS
+from symbolic import NOTATIONS
 from symbolic.verification import Report
 
 ROOT = Path(__file__).parent.parent
@@ -38,7 +39,7 @@ def folder(tmp_path, monkeypatch):
 def test_help_teaches(capsys):
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    for command in ("derive", "generate", "train", "verify", "demo"):
+    for command in ("derive", "generate", "train", "verify", "notations", "demo"):
         assert re.search(rf"^ +deltaform {command}", text, re.MULTILINE)
         assert main([command, "--help"]) == 0
         assert f"example:\n  deltaform {command} " in capsys.readouterr().out
@@ -80,6 +81,91 @@ def test_derive_writes_the_page(folder, capsys):
     assert seen.out == "" and "deltaform: wrote page.tex; for a PDF: pdflatex page.tex" in seen.err
     assert main(["derive", NETWORK]) == 0
     assert capsys.readouterr().out == (folder / "page.tex").read_text()
+
+
+def test_derive_at_any_depth(capsys):
+    assert main(["derive", "3 -> 4 tanh -> 2 softmax; cross_entropy", "--depth", "general"]) == 0
+    page = capsys.readouterr().out
+    assert r"\section*{Induction}" in page and "All of them hold." in page
+    assert r"\delta^{[\ell]} &= (W^{[\ell+1]\top} \delta^{[\ell+1]}) \circ (1 - (a^{[\ell]})^{\circ 2})" in page
+    assert r"\delta^{[N]} &= a^{[N]} - y" in page
+    assert main(["derive", "--depth", "general", "--notation", "nielsen", "--no-verify"]) == 0
+    assert r"\delta^l &= ((w^{l+1})^T \delta^{l+1}) \odot g'(z^l)" in capsys.readouterr().out
+
+
+def test_verify_at_any_depth_and_of_a_note(capsys):
+    assert main(["verify", "--depth", "general", "--examples", "one"]) == 0
+    assert re.search(r"1, depth 5 .* true", capsys.readouterr().out)
+    assert main(["verify", "--like", "vec"]) == 0
+    assert "the last two layers" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["derive"], "there is no network"),
+        (["verify"], "there is no network"),
+        (["derive", "3 -> 4 tanh -> 3 relu -> 2; squared_error", "--depth", "general"], "layer 2: activation relu"),
+        (["derive", "--like", "nobody"], "note 'nobody' is not known"),
+    ],
+)
+def test_what_depth_and_like_refuse(capsys, arguments, message):
+    assert main(arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_notations_are_listed_and_printed_as_files_that_derive_reads(folder, capsys):
+    assert main(["notations"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == list(NOTATIONS)
+    for name in ("vec", "index"):
+        assert main(["notations", name]) == 0
+        (folder / "my.toml").write_text(capsys.readouterr().out)
+        assert main(["notations", "my.toml"]) == 0
+        assert capsys.readouterr().out.replace("notation my,", f"notation {name},") == (folder / "my.toml").read_text()
+        pages = set()
+        for notation in (name, "my.toml", str(folder / "my.toml")):
+            assert main(["derive", NETWORK, "--notation", notation]) == 0
+            pages.add(capsys.readouterr().out)
+        assert len(pages) == 1
+
+
+def test_derive_states_the_network_as_the_notation_has_it(folder, capsys):
+    network = "3 -> 2 sigmoid; log_likelihood"
+
+    def page(*options):
+        assert main(["derive", network, "--detail", "result", "--no-verify", *options]) == 0
+        seen = capsys.readouterr()
+        return seen.out, seen.err
+
+    plain, told = page()
+    assert "to be maximised" in plain and told == ""  # nobody asked for a notation: the loss is as it is
+    minimised, told = page("--notation", "cs229")
+    assert "to be minimised" in minimised and told == (
+        "deltaform: notation cs229 has a cost to be minimised: loss log_likelihood is turned round, to "
+        "binary_cross_entropy\n"
+    )
+    index, told = page("--notation", "index")
+    assert r"C &= \sum_{p=1}^{P} c^p" in index and "to be maximised" in index and told == ""
+    # What is said on the command line wins: form and examples are only the notation's default.
+    assert r"\sum_{n_1=1}" in index and r"\sum_{n_1=1}" not in page("--notation", "index", "--form", "matrix")[0]
+    assert r"\frac{1}{P}" in page("--notation", "index", "--examples", "mean")[0]
+    assert r"\sum_{p=1}" not in page("--notation", "index", "--examples", "one")[0]
+    network = "3 -> 2; c(y,h)"
+    assert page("--notation", "index")[1].endswith("has a cost to be maximised: loss c(y,h) is taken to be so\n")
+    network = "3 -> 2 softmax -> 2 softmax; cross_entropy"
+    assert page("--notation", "index")[1].count("warning: ") == page()[1].count("warning: ")  # not said twice
+
+
+def test_a_mistake_in_a_notation_is_shown_at_its_line(folder, capsys):
+    (folder / "my.toml").write_text("based_on = 'vec'\n\n[letters]\nloss = 'L'  # mine\nwieght = 'w'\n")
+    for command in (["derive", NETWORK, "--notation", "my.toml"], ["notations", "my.toml"]):
+        assert main(command) == 2
+        seen = capsys.readouterr()
+        assert seen.out == "" and seen.err.startswith(
+            "deltaform: my.toml, line 5, column 1: letters has 'wieght', which is no role; did you mean weight? "
+        )
+        assert seen.err.endswith("\n    wieght = 'w'\n    ^\n")
 
 
 def test_generate_prints_and_writes_the_same(folder, capsys):
@@ -232,6 +318,12 @@ def test_a_warning_is_one_line(capsys):
         pytest.param(["derive", "3 -> ; x"], r"\^", id="31-caret"),
         pytest.param(["derive", "3 -> 2 rellu; half_squared_error"], "did you mean relu", id="18"),
         pytest.param(["derive", "3 -> 2; half_squared_eror"], "did you mean half_squared_error", id="19"),
+        pytest.param(
+            ["derive", NETWORK, "--notation", "nilsen"], "did you mean nielsen.*or name a file", id="notation"
+        ),
+        pytest.param(["derive", NETWORK, "--notation", ""], "'' is no notation and no file", id="no-notation"),
+        pytest.param(["derive", NETWORK, "--notation", "no.toml"], "no.toml does not exist", id="no-toml"),
+        pytest.param(["notations", "vce"], "did you mean vec", id="notations"),
         pytest.param(["derive", '3 -> __import__("os"); half_squared_error'], "deltaform: ", id="1"),
         pytest.param(["derive", "3 -> 0; half_squared_error"], "deltaform: ", id="13"),
         pytest.param(["derive", "1000000000 -> 1000; half_squared_error"], "GB", id="15"),
