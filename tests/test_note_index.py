@@ -183,3 +183,11 @@ def test_moves_refuse_what_they_cannot_do():
     z = other.tensor("z[layer-1]")
     with pytest.raises(DerivationError, match="was found in any layer, not in any layer, shifted"):
         Recalling(other, TotalDerivative(other.tensor("ell")[index("p"), index("k")], z.element)).using(general().total)
+
+
+def test_the_finest_detail_shows_how_a_system_follows_from_the_one_before():
+    page = told().latex(detail="rule")
+    first = page.index(r"\tag{13}")
+    special = page.index(r"\sigma'(z_{n_{L-1}}^{p,L-1}) w_{n_{L-1}}^{L-1}", first)
+    assert page.index(r"\by{specialise}", special) < page.index(r"\by{reuse the output}", special)
+    assert r"\by{derivative of a sum}" in page

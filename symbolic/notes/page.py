@@ -111,7 +111,7 @@ class _Page:
             return arranged(lines, block.columns, block.boxed)
         if block.braced:
             body = "\n".join(
-                [r"\setlength{\jot}{1ex}\left\{\begin{aligned}", rows(lines, tags=False), r"\end{aligned}\right."]
+                [r"\setlength{\jot}{1.6ex}\left\{\begin{aligned}", rows(lines, tags=False), r"\end{aligned}\right."]
             )
             tag = rf" \tag{{{block.number}}}" if block.number else ""
             return "\n".join([r"\begin{equation*}", body + tag, r"\end{equation*}"])
