@@ -20,6 +20,8 @@ from symbolic.tensors import Fact, elements, indices_of, key_of
 STAND_IN_WIDTHS = (3, 2, 4)
 STAND_IN_EXAMPLES = (2, 3)
 MOST_DRAWS = 40
+# How many of them are looked at for a point at which the objective moves with every parameter.
+DRAWS_THAT_MOVE = 12
 NEAREST_KINK = NUMBERS.mpf("1e-6")
 
 
@@ -49,12 +51,17 @@ MakePoint = Callable[[dict[Symbol, int], dict[str, Table], int], Point]
 def random_point(program: Program, sizes: dict[Symbol, int], seed: int, make: MakePoint) -> Point:
     """A random point at which everything is real and no condition is about to change its mind.
 
+    Where there are conditions it is also one at which the objective moves with every parameter, if one can be found:
+    where all units of a layer are on the flat side of relu, every derivative before them is 0, and 0 is right by any
+    formula that has it as a factor.
+
     make: the point for sizes, leaves and a seed.
 
     Raises:
         DerivationError: if none is found; says what was in the way last.
     """
     reason = ""
+    kept: Point | None = None
     for attempt in range(MOST_DRAWS):
         leaves = random_leaves(program, sizes, seed * MOST_DRAWS + attempt, positive=attempt >= MOST_DRAWS // 2)
         try:
@@ -62,10 +69,29 @@ def random_point(program: Program, sizes: dict[Symbol, int], seed: int, make: Ma
         except NotReal as error:
             reason = str(error)
             continue
-        if point.kink_distance is None or point.kink_distance > NEAREST_KINK:
+        if point.kink_distance is None:
             return point
-        reason = "a condition is at its kink"
+        if point.kink_distance <= NEAREST_KINK:
+            reason = "a condition is at its kink"
+            continue
+        if _moves(point):
+            return point
+        kept = kept or point
+        if attempt >= DRAWS_THAT_MOVE:
+            break
+    if kept is not None:
+        return kept
     raise DerivationError(f"no random point was found at which the program has real values: {reason}")
+
+
+def _moves(point: Point) -> bool:
+    """Whether the objective moves with every parameter."""
+    objective = point.program.objective
+    slopes = (point.total(objective, leaf.key) for leaf in point.program.parameters)
+    try:
+        return all(any(moved.get((), 0) != 0 for moved in tables.values()) for tables in slopes)
+    except NotReal:
+        return True  # what has no slope is told by whoever asks for it
 
 
 def point_on_kinks(program: Program, sizes: dict[Symbol, int], make: MakePoint) -> Point | None:
