@@ -106,7 +106,9 @@ def _at(body: Basic, letter: Basic, place: Expr) -> Basic:
 
 
 def _matrix(rows: Sequence[Sequence[str]]) -> str:
-    # Fractions in rows under each other would touch.
-    tall = any(r"\frac" in cell for cells in rows for cell in cells)
-    body = (r" \\[0.8ex] " if tall else r" \\ ").join(" & ".join(cells) for cells in rows)
+    # Fractions, and marks above and below letters, would touch those of the next row.
+    texts = [" & ".join(cells) for cells in rows]
+    gaps = {r"\frac": "[0.8ex]", "^": "[0.3ex]"}
+    gap = next((gap for mark, gap in gaps.items() if any(mark in text for text in texts)), "")
+    body = rf" \\{gap} ".join(texts)
     return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"

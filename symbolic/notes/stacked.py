@@ -278,7 +278,7 @@ def _algorithm(back: Setting, any_layer: Setting, network: str) -> list[Block]:
         "rate": rate, "theta": theta, "steps": steps, "t": t, "loss": loss,
         "draw": rf"{t} \in \{{1, \ldots, {NOTATION.examples}\}}",
         "update": f"{theta} := {theta} - {rate} {NOTATION.nabla}_{{{theta}}} {loss}({theta})",
-        "network": rf"\texttt{{deltaform train '{escape_text(network).replace('$', '')}'}}",
+        "network": rf"\texttt{{deltaform train \"{escape_text(network).replace('$', '')}\"}}",
         "options": r"\texttt{--data FILE --sampling uniform --iterations 20000}",
     }  # fmt: skip
     return [

@@ -114,7 +114,10 @@ def by_row(setting: Setting, key: str, unit: Expr | None = None, called: str = "
         if key_of(name.rhs) != key:
             raise DerivationError(f"{called} is not {key}")
         head = name.lhs.xreplace(dict(zip(name.indices, indices_of(head), strict=True)))
-    steps = (Step(WRITE_OUT, head, rhs), Step(INNER_PRODUCT, rhs, row_form(equation).xreplace(swap)))
+    steps: tuple[Step, ...] = (
+        Step(WRITE_OUT, head, rhs),
+        Step(INNER_PRODUCT, rhs, row_form(equation).xreplace(swap)),
+    )
     if unit is not None:
         steps = (Step(INNER_PRODUCT, head, steps[-1].after, steps),)
     return Chain(setting, str(head), (head,), (), (), steps)
