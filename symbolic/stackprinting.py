@@ -108,7 +108,7 @@ def _at(body: Basic, letter: Basic, place: Expr) -> Basic:
 def _matrix(rows: Sequence[Sequence[str]]) -> str:
     # Fractions, and marks above and below letters, would touch those of the next row.
     texts = [" & ".join(cells) for cells in rows]
-    gaps = {r"\frac": "[0.8ex]", "^": "[0.3ex]"}
+    gaps = {r"\frac": "[1.4ex]", "^": "[0.3ex]"}
     gap = next((gap for mark, gap in gaps.items() if any(mark in text for text in texts)), "")
     body = rf" \\{gap} ".join(texts)
     return rf"\begin{{bmatrix}} {body} \end{{bmatrix}}"

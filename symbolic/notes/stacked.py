@@ -274,11 +274,12 @@ def _algorithm(back: Setting, any_layer: Setting, network: str) -> list[Block]:
     letters, t = NOTATION.letters, NOTATION.index(index("p"))
     theta, rate, steps = letters["parameters"], letters["rate"], r"n_{\mathrm{iter}}"
     loss = f"{letters['loss']}^{{{NOTATION.example_mark(index('p'))}}}"
+    command = rf'\texttt{{deltaform train "{escape_text(network).replace("$", "")}"}}'
     parts = {
         "rate": rate, "theta": theta, "steps": steps, "t": t, "loss": loss,
         "draw": rf"{t} \in \{{1, \ldots, {NOTATION.examples}\}}",
         "update": f"{theta} := {theta} - {rate} {NOTATION.nabla}_{{{theta}}} {loss}({theta})",
-        "network": rf"\texttt{{deltaform train \"{escape_text(network).replace('$', '')}\"}}",
+        "network": command,
         "options": r"\texttt{--data FILE --sampling uniform --iterations 20000}",
     }  # fmt: skip
     return [
