@@ -14,6 +14,7 @@ from symbolic.layers import Dense
 from symbolic.losses import LOSSES, Loss
 from symbolic.network import Network
 from symbolic.notation import Notation
+from symbolic.notationfiles import notation_from_toml, notation_to_toml, read_notation
 from symbolic.notations import NOTATIONS
 from symbolic.programs import Program
 from symbolic.rules import RULES, Result, Rule, Step
@@ -50,7 +51,10 @@ __all__ = [
     "Undefined",
     "derive",
     "index",
+    "notation_from_toml",
+    "notation_to_toml",
     "over",
+    "read_notation",
     "size",
     "verify",
 ]  # fmt: skip

@@ -188,9 +188,10 @@ def _syntax_error(text: str, where: str, said: str) -> str:
         paths = list(key_places(text[:offset]))
         if paths:
             path, offset = paths[-1]
-            first = next(at for other, at in paths if other == path)
-            line, _ = line_of(text, first)
-            reason = f"{'.'.join(path)} stands twice" + (f", first in line {line}" if first < offset else "")
+            # What stands there already may be a key that this one is an entry of.
+            twice = [(-len(other), at) for other, at in paths if at < offset and other == path[: len(other)]]
+            length, first = min(twice, default=(-len(path), offset))
+            reason = f"{'.'.join(path[:-length])} stands twice, first in line {line_of(text, first)[0]}"
             return _placed(where, text, offset, reason)
     for pattern, ours in _REASONS:
         found = re.match(pattern, reason)
@@ -224,21 +225,25 @@ def notation_to_toml(notation: Notation) -> str:
     """A TOML file of every field of a notation but its name, with what each is for; `read_notation` reads it back."""
     about = _about()
     lines = [_HEAD.format(name=notation.name), f"based_on = '{BASE}'  # or {_listed(NOTATIONS, BASE)}"]
-    names = [field.name for field in dataclasses.fields(notation) if field.name not in ("name", *TABLES)]
-    for name in names:
-        if name in about:
-            lines += ["", *_comment(about[name])]
-        value = getattr(notation, name)
-        choices = [_value(choice) for choice in CHOICES.get(name, ())]
-        others = f"  # or {_listed(choices, _value(value))}" if choices else ""
-        lines.append(f"{name} = {_value(value)}{others}")
+    waiting = [field.name for field in dataclasses.fields(notation) if field.name not in ("name", *TABLES)]
+    while waiting:
+        names, text = about.get(waiting[0], ([waiting[0]], ""))
+        lines += ["", *_comment(text)] if text else []
+        lines += [_line(notation, name) for name in names]
+        waiting = [name for name in waiting if name not in names]
     for name in TABLES:
-        lines += ["", *_comment(about.get(name, "")), f"[{name}]"]
+        lines += ["", *_comment(about[name][1] if name in about else ""), f"[{name}]"]
         table = getattr(notation, name)
         if name == "letters":
             table = {role: table.get(role, "") for role in ROLES}
         lines += [f"{key} = {_value(text)}" for key, text in table.items()]
     return "\n".join(lines) + "\n"
+
+
+def _line(notation: Notation, name: str) -> str:
+    value = _value(getattr(notation, name))
+    choices = [_value(choice) for choice in CHOICES.get(name, ())]
+    return f"{name} = {value}" + (f"  # or {_listed(choices, value)}" if choices else "")
 
 
 def _value(value: object) -> str:
@@ -253,17 +258,17 @@ def _comment(text: str) -> Iterator[str]:
     return (f"# {line}" for line in textwrap.wrap(text, 100))
 
 
-def _about() -> dict[str, str]:
-    """What each field is for, by the first field that a paragraph of Notation's docstring is about."""
-    found: dict[str, str] = {}
-    name = ""
+def _about() -> dict[str, tuple[list[str], str]]:
+    """For each field the fields that its paragraph of Notation's docstring is about, and the paragraph."""
+    found: dict[str, tuple[list[str], str]] = {}
+    names: list[str] = []
     for line in (inspect.getdoc(Notation) or "").splitlines():
-        begins = re.match(r"([a-z_]+)((?:, [a-z_]+)*): +(.*)", line)
+        begins = re.match(r"([a-z_]+(?:, [a-z_]+)*): +(.*)", line)
         if begins:
-            name = begins.group(1)
-            found[name] = f"{name}{begins.group(2)}: {begins.group(3)}"
-        elif name and line.startswith(" "):
-            found[name] += f" {line.strip()}"
+            names = begins.group(1).split(", ")
+            found.update(dict.fromkeys(names, (names, f"{begins.group(1)}: {begins.group(2)}")))
+        elif names and line.startswith(" "):
+            found.update(dict.fromkeys(names, (names, f"{found[names[0]][1]} {line.strip()}")))
         else:
-            name = ""
+            names = []
     return found

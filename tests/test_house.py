@@ -40,7 +40,9 @@ FORBIDDEN = {
         "tensors", "expressions", "matrices", "programs", "latex", "documents", "calculus", "deltaform",
         "backpropagation",
     ),
-    ("notation", "latex"): ("calculus", "deltaform", "backpropagation", "network", "layers"),
+    ("notation", "notationchecks", "notationfiles", "tomlkeys", "latex"): (
+        "calculus", "deltaform", "backpropagation", "network", "layers",
+    ),
 }  # fmt: skip
 
 
