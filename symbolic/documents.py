@@ -42,6 +42,8 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage{array,longtable}
 \usepackage{color}
 \definecolor{rulegray}{gray}{0.42}
+\let\plainfrac\frac
+\renewcommand{\frac}[2]{\mathinner{\plainfrac{#1}{#2}}}
 \newcommand{\by}[1]{\tag*{\footnotesize\textcolor{rulegray}{#1}}}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{0.6em}

@@ -62,7 +62,7 @@ class _Measure:
             self.at += 1
             return inner
         if token in (r"\frac", r"\dfrac"):
-            return max(self.argument(), self.argument()) + 0.24
+            return max(self.argument(), self.argument()) + 0.5
         if token in (r"\begin", r"\end"):
             self.argument()
             return WIDE[token]
