@@ -18,12 +18,12 @@ from sympy import Add, Expr, Mul, Piecewise
 from symbolic.chains import LINE, boxed, display
 from symbolic.depth import DEPTH, LAYER, Label, split_label
 from symbolic.errors import UsageError
-from symbolic.evaluation import DIGITS
 from symbolic.expressions import Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
 from symbolic.notation import Notation, escape_text
 from symbolic.notations import notation_named
+from symbolic.precision import DIGITS
 from symbolic.rules import RULES, Result, Rule
 from symbolic.sections import DETAILS, ResultWriter
 from symbolic.tensors import Equation, Tensor

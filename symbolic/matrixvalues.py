@@ -11,8 +11,9 @@ from typing import Any
 
 from sympy import Basic, Symbol
 
+from symbolic.duals import held
 from symbolic.errors import DerivationError
-from symbolic.evaluation import NUMBERS, NotReal, Place, Point, Table, held, places
+from symbolic.evaluation import Point
 from symbolic.matrices import (
     Abreast,
     ArrayOf,
@@ -39,6 +40,7 @@ from symbolic.matrices import (
     Transpose,
     Unit,
 )
+from symbolic.precision import NUMBERS, NotReal, Place, Table, places
 from symbolic.tensors import elements, indices_of, key_of
 
 Value = Any  # a number, or a list of rows

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from sympy import Indexed, Piecewise, Sum, Symbol
 
 from symbolic.errors import DerivationError
-from symbolic.evaluation import NUMBERS, NotReal, Point, Table, constant, numeric_size, places
+from symbolic.evaluation import Point
+from symbolic.precision import NUMBERS, NotReal, Table, constant, numeric_size, places
 from symbolic.programs import Program
 from symbolic.tensors import Fact, elements, indices_of, key_of
 

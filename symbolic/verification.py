@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Sum, Symbol
 
 from symbolic.errors import DerivationError, NoMatrixForm, UsageError
-from symbolic.evaluation import DIGITS, NUMBERS, Place, Point, Table, places
+from symbolic.evaluation import Point
 from symbolic.expressions import FunctionDerivative, Inner, PartialDerivative, TotalDerivative
 from symbolic.matrices import Abreast, MatrixExpression, Stacked, SumOver, Unit
 from symbolic.matrixform import matrix_form
 from symbolic.matrixvalues import entries, matrix_value
+from symbolic.precision import DIGITS, NUMBERS, Place, Table, places
 from symbolic.programs import Program, per_example_loss
 from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
 from symbolic.sampling import point_on_kinks, random_point, stand_in_sizes

@@ -32,7 +32,7 @@ FORBIDDEN = {
     ("induction",): (
         "calculus", "deltaform", "backpropagation", "layers", "activations", "losses", "network", "general",
     ),
-    ("verification", "evaluation", "sampling", "matrixvalues"): (
+    ("verification", "evaluation", "duals", "precision", "sampling", "matrixvalues"): (
         "calculus", "deltaform", "backpropagation", "repetition",
     ),
     ("matrixform", "matrices"): ("calculus", "deltaform", "backpropagation", "network", "layers"),

@@ -6,8 +6,8 @@ import pytest
 from sympy import Expr, Integer
 
 from symbolic import ACTIVATIONS, LOSSES
+from symbolic.duals import held
 from symbolic.errors import DerivationError
-from symbolic.evaluation import held
 from symbolic.matrices import ArrayOf, Hadamard, Plus, Product, Scalar, Scale, Transpose
 from symbolic.matrixshapes import shape_of
 from symbolic.notes.exposition import Chain, Display, Exposition, Heading

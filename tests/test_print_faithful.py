@@ -14,9 +14,9 @@ from test_properties import CALM, FREE, LEAVES, A, B, N, i, j, k, terms, u, v, v
 
 from symbolic import NOTATIONS, over
 from symbolic.errors import NoMatrixForm
-from symbolic.evaluation import NUMBERS
 from symbolic.latex import LatexPrinter
 from symbolic.matrixform import matrix_form
+from symbolic.precision import NUMBERS
 from symbolic.tensors import free_letters
 
 TENSORS = {leaf.key: leaf for leaf in LEAVES}

@@ -12,7 +12,8 @@ from codegen import lambdify
 from symbolic import Program, Tensor, derive, index, over, size
 from symbolic.calculus import contract
 from symbolic.deltaform import best, tidy_steps
-from symbolic.evaluation import NUMBERS, Point
+from symbolic.evaluation import Point
+from symbolic.precision import NUMBERS
 from symbolic.sampling import random_leaves
 from symbolic.tensors import Equation, Fact
 

@@ -8,7 +8,8 @@ from reference import quiet
 from sympy import Indexed, Sum
 
 from symbolic import DeltaformError, Undefined, derive
-from symbolic.evaluation import NUMBERS, Point
+from symbolic.evaluation import Point
+from symbolic.precision import NUMBERS
 from symbolic.tensors import Fact, elements, index, over, size
 
 p, j, s, m = (index(letter) for letter in "pjsm")
