@@ -38,6 +38,7 @@ from symbolic.notationchecks import (
 from symbolic.tensors import FunctionName, Tensor
 
 if TYPE_CHECKING:
+    from symbolic.reading.reader import Equalities
     from symbolic.vocabulary import Source
 
 # A Network, which this file does not import: it writes networks, and need not know how they are made.
@@ -221,6 +222,30 @@ class Notation:
         from symbolic.vocabulary import vocabulary_of
 
         return vocabulary_of(of, expression).printer(self).doprint(expression)
+
+    def read(self, latex: str, of: Source | None = None, form: str | None = None) -> Basic | Equalities:
+        """The expression that a formula says: the inverse of `write`.
+
+        A formula with unit indices is an index expression, one whose tensors stand without theirs a matrix expression,
+        in the order that `matrix_form` makes. A chain a = b = c is `Equalities` of its sides.
+
+        latex: one formula, as between dollars.
+        of:    as for `write`. Without it there is an axis of examples if the formula marks one.
+        form:  "matrix" or "component", where a formula of numbers only could be either; by itself it is an index
+               expression.
+
+        What two expressions are written alike comes back as one of them: a derivative that the notation has no letter
+        for, and that of the cost by a parameter, as the derivative that it is a name for; a fraction of partials as
+        `symbolic.reading.rows` decides; indices called after layers as j, s, m, ... in the order of their coming; and
+        an index at an axis of one element as 0.
+
+        Raises:
+            FormulaSyntaxError: it is no formula; says where.
+            FormulaError: it says nothing in this notation, or two things; says where and why.
+        """
+        from symbolic.reading.reader import read
+
+        return read(latex, self, of, form)
 
     # ------------------------------------------------------------------ letters
 
