@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -13,6 +13,18 @@ from symbolic.programs import Program
 from symbolic.rules import Result, Step
 from symbolic.tensors import Equation, Tensor
 from symbolic.verification import Report, verify
+
+
+def result_of(results: Sequence[Result], key: str) -> Result:
+    """The result with this key.
+
+    Raises:
+        DerivationError: there is none; lists those that there are.
+    """
+    for result in results:
+        if result.tensor.key == key:
+            return result
+    raise DerivationError(f"there is no result {key!r}; there are {', '.join(r.tensor.key for r in results)}")
 
 
 @dataclass(frozen=True)
@@ -44,10 +56,7 @@ class Derivation:
         Raises:
             DerivationError: there is none; lists those that there are.
         """
-        for result in self.results:
-            if result.tensor.key == key:
-                return result
-        raise DerivationError(f"there is no result {key!r}; there are {', '.join(r.tensor.key for r in self.results)}")
+        return result_of(self.results, key)
 
     @property
     def parts(self) -> tuple[Derivation, ...]:

@@ -15,9 +15,9 @@ from typing import Protocol, runtime_checkable
 from sympy import Expr, Symbol
 
 from symbolic.depth import NEEDS_DEPTH, Label, is_open, label_at, label_of_width, width
-from symbolic.derivation import Derivation
+from symbolic.derivation import Derivation, result_of
 from symbolic.documents import latex_document
-from symbolic.errors import DerivationError, UsageError
+from symbolic.errors import UsageError
 from symbolic.notation import Notation
 from symbolic.programs import HasProgram, Program
 from symbolic.repetition import renamed
@@ -77,10 +77,7 @@ class GeneralDerivation:
         Raises:
             DerivationError: there is none; lists those that there are.
         """
-        for result in self.results:
-            if result.tensor.key == key:
-                return result
-        raise DerivationError(f"there is no result {key!r}; there are {', '.join(r.tensor.key for r in self.results)}")
+        return result_of(self.results, key)
 
     def __str__(self) -> str:
         """The named results, as equations, with the layers that they hold for."""

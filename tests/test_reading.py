@@ -6,11 +6,43 @@ import warnings
 from functools import lru_cache
 
 import pytest
-from sympy import Add, Basic, Expr, Indexed, Integer, Lambda, Mul, Sum, Symbol
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sympy import (
+    Abs,
+    Add,
+    And,
+    Basic,
+    Expr,
+    I,
+    Indexed,
+    Integer,
+    KroneckerDelta,
+    Lambda,
+    Mul,
+    Ne,
+    Or,
+    Piecewise,
+    Rational,
+    Sum,
+    Symbol,
+    erf,
+    exp,
+    log,
+    nan,
+    oo,
+    pi,
+    sqrt,
+    tanh,
+    zoo,
+)
 from sympy.core.traversal import bottom_up, preorder_traversal
+from test_print_faithful import TENSORS, cases
+from test_properties import CALM, N
 
-from symbolic import NOTATIONS, Network, derive
+from symbolic import NOTATIONS, Network, derive, over
 from symbolic.conventions import index_names, written_out
+from symbolic.depth import LAYER, width
 from symbolic.errors import DeltaformWarning, NoMatrixForm
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
 from symbolic.matrices import (
@@ -28,8 +60,8 @@ from symbolic.notation import Notation
 from symbolic.reading.symbols import SymbolTable
 from symbolic.reading.values import canonical
 from symbolic.recognition import negated
-from symbolic.tensors import indices_of, is_letter, key_of
-from symbolic.vocabulary import Vocabulary, vocabulary_of
+from symbolic.tensors import index, indices_of, is_letter, key_of, size
+from symbolic.vocabulary import Vocabulary, usual_tensor, vocabulary_of
 
 ARCHITECTURES = [
     "3 -> 4 sigmoid -> 3 relu -> 2 softmax; cross_entropy",
@@ -211,3 +243,114 @@ def test_every_matrix_form_of_a_derivation_comes_back(architecture, notation):
     for form in forms:
         back(form, notation, vocabulary)
     assert len(forms) > 20
+
+
+# ---------------------------------------------------------------------- random expressions
+
+PRESETS = list(NOTATIONS.values())
+j, k, s, m, i, r, t, q, p = (index(letter) for letter in "jksmirtqp")
+n0, n1, n2 = width(0), width(1), width(2)
+SIZES = {j: n1, k: n1, s: n0, m: n2, i: n2, r: width(LAYER), t: width(LAYER - 1), q: width(LAYER + 1)}
+# The tensors of a dense network, by the letters that each axis may have; the last are of any layer.
+AXES = {
+    "x": ("s",), "y": ("mi",), "z1": ("jk",), "a1": ("jk",), "W1": ("jk", "s"), "b1": ("jk",), "W2": ("mi", "jk"),
+    "b2": ("mi",), "z2": ("mi",), "a2": ("mi",), "delta2": ("mi",), "delta1": ("jk",), "adj_a1": ("jk",), "ell": (),
+    "J": (), "z[layer]": ("r",), "a[layer-1]": ("t",), "W[layer]": ("r", "t"), "b[layer]": ("r",),
+    "W[layer+1]": ("q", "r"), "delta[layer+1]": ("q",), "z[depth-1]": (), "a[depth]": (),
+}  # fmt: skip
+PARTIALS = [("z2", "a1"), ("z2", "W2"), ("z2", "b2"), ("a1", "z1"), ("z1", "x"), ("z[layer]", "a[layer-1]")]
+TOTALS = [("ell", "z1"), ("ell", "a2"), ("ell", "W1"), ("J", "W2"), ("J", "b1"), ("ell", "z[layer]")]
+
+
+@st.composite
+def element(draw, key, examples, bound=()):
+    tensor = usual_tensor(key, examples)
+    names = {"z[depth-1]": ("d",), "a[depth]": ("e",)}.get(key, AXES[key])
+    units = [draw(st.sampled_from(letters)) for letters in names]
+    at = [index(letter) for letter in units]
+    return tensor[(*([p] if p in tensor.indices else []), *at)] if tensor.shape else tensor.element
+
+
+@st.composite
+def formulas(draw, examples=False, depth=3):
+    """A random index expression about a dense network, of every kind that the engine makes."""
+    inner = formulas(examples, depth - 1)
+    kinds = ["element"] * 4 + ["number", "size", "delta", "total", "partial"]
+    if depth:
+        kinds += ["sum"] * 3 + ["add"] * 3 + ["mul"] * 3 + ["quotient", "power", "function", "undefined", "cost"]
+        kinds += ["indicator", "maximum", "cases", "minus", "examples"]
+    kind = draw(st.sampled_from(kinds))
+    if kind == "element":
+        return draw(element(draw(st.sampled_from(sorted(AXES))), examples))
+    if kind == "number":
+        return draw(st.sampled_from([Integer(1), Integer(2), Rational(1, 3), Integer(-1), Rational(44715, 10**6)]))
+    if kind == "size":
+        return draw(st.sampled_from([n1, n2, size("N"), 1 / n0, sqrt(n1), pi]))
+    if kind == "delta":
+        return KroneckerDelta(*draw(st.sampled_from([(j, k), (m, i), (s, Integer(0)), (j, Integer(2))])))
+    if kind in ("total", "partial"):
+        of, by = draw(st.sampled_from(TOTALS if kind == "total" else PARTIALS))
+        derivative = TotalDerivative if kind == "total" else PartialDerivative
+        return derivative(draw(element(of, examples)), draw(element(by, examples)))
+    if kind == "sum":
+        letter = draw(st.sampled_from(list(SIZES)))
+        return Sum(draw(inner), over(letter, SIZES[letter]))
+    if kind == "examples":
+        return Sum(draw(inner), over(p, size("N"))) / size("N") if examples else draw(inner)
+    if kind in ("add", "mul"):
+        return (Add if kind == "add" else Mul)(*draw(st.lists(inner, min_size=2, max_size=3)))
+    if kind == "minus":
+        return -draw(inner)
+    one, other = draw(inner), draw(inner)
+    if kind == "quotient":
+        return one / (2 + exp(other))
+    if kind == "power":
+        return one ** draw(st.sampled_from([Integer(2), Integer(3), Rational(1, 2), Integer(-2)]))
+    if kind == "function":
+        return draw(st.sampled_from([exp, tanh, erf, Abs, lambda body: log(2 + body), lambda body: log(body)]))(one)
+    if kind == "undefined":
+        return Undefined("g", (draw(st.integers(0, 4)),), one)
+    if kind == "cost":
+        return Undefined("c", draw(st.sampled_from([(0, 0), (0, 1), (1, 1), (2, 0)])), one, other)
+    if kind == "indicator":
+        return Piecewise((1, draw(element("z1", examples)) > 0), (0, True))
+    value = draw(element(draw(st.sampled_from(["z1", "z2"])), examples))
+    if kind == "maximum":
+        return Piecewise((value, value > 0), (0, True))
+    test = draw(st.sampled_from([value > 0, And(value > 0, value < 1), Or(value <= 0, value >= 2), Ne(value, 1)]))
+    return Piecewise((one, test), (other, True))
+
+
+def proper(expression):
+    """An expression that is finite, has letters of one axis each, and for which reading has room."""
+    return not expression.has(nan, zoo, oo, -oo, I)
+
+
+@settings(CALM, max_examples=150)
+@given(formulas(), st.sampled_from(PRESETS))
+def test_random_formulas_come_back(expression, notation):
+    assume(proper(expression))
+    back(expression, notation, vocabulary_of(None, expression))
+
+
+@settings(CALM, max_examples=150)
+@given(formulas(examples=True), st.sampled_from(PRESETS))
+def test_random_formulas_about_examples_come_back(expression, notation):
+    assume(proper(expression))
+    back(expression, notation, vocabulary_of(None, expression))
+
+
+@settings(CALM, max_examples=200)
+@given(cases(), st.sampled_from(PRESETS))
+def test_random_formulas_about_other_tensors_come_back(expression, notation):
+    back(expression, notation, Vocabulary(TENSORS))
+
+
+@settings(CALM, max_examples=200)
+@given(cases(), st.sampled_from(PRESETS))
+def test_random_matrices_come_back(expression, notation):
+    try:
+        form = matrix_form(expression, (i, j), TENSORS, None, (N, N))
+    except NoMatrixForm:
+        return
+    back(form, notation, Vocabulary(TENSORS))

@@ -70,7 +70,7 @@ class Entries:
         if isinstance(node, Jacobian):
             by = self.shape(node.args[1])[0] if isinstance(node.args[1], ArrayOf) else None
             return self.shape(node.args[0])[0], by
-        if isinstance(node, tuple(_DERIVATIVES)):
+        if isinstance(node, (Gradient, PartialGradient, FunctionSlope)):
             return self.shape(node.args[1])
         if isinstance(node, Scalar):
             return None, None
