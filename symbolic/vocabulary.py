@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from sympy import Basic, Expr, Indexed, Symbol
 from sympy.core.traversal import preorder_traversal
 
-from symbolic.depth import DEPTH, LAYER, Label, width
+from symbolic.depth import DEPTH, LAYER, Label, label_of_width, label_text, width
 from symbolic.errors import UsageError
 from symbolic.latex import LatexPrinter
 from symbolic.matrices import ArrayOf
@@ -112,6 +112,11 @@ def _usual(expressions: tuple[Basic, ...]) -> Vocabulary:
     tensors = {key: usual_tensor(key, examples) for key in ranks if not key.startswith("t_")}
     for key in [tensor.of for tensor in tensors.values() if tensor.of]:
         tensors.setdefault(key, usual_tensor(key, examples))
+    for symbol in sorted({symbol for expression in expressions for symbol in expression.free_symbols}, key=str):
+        label = label_of_width(symbol)
+        if label is not None:  # a width is written as such where nothing is said of its layer but how wide it is
+            key = "x" if label == 0 else f"a{label_text(label)}"
+            tensors.setdefault(key, usual_tensor(key, examples))
     tensors.setdefault("ell", usual_tensor("ell", examples))
     tensors.setdefault("J", usual_tensor("J", examples))
     return Vocabulary(tensors, {}, EXAMPLE if examples else None, tensors["ell"], tensors["J"])
