@@ -336,7 +336,7 @@ class LatexPrinter(StackPrinter):
 
     def _print_Sum(self, node: Basic) -> str:
         if self._negative(node):
-            return f"-{self._text(negated(node))}"
+            return f"-{self._bracketed(negated(node), OPEN)}"
         with self._under(node) as (sign, body):
             return f"{sign} {self._bracketed(body, OPEN)}"
 
@@ -351,7 +351,9 @@ class LatexPrinter(StackPrinter):
         return rf"\left|{self._text(node.args[0])}\right|"
 
     def _print_Function(self, node: Expr) -> str:
-        return self._call(node, bare=isinstance(node, log) and self._level(node.args[0]) == ATOM)
+        bare = isinstance(node, log) and self._level(node.args[0]) == ATOM
+        # \log g(x) would be a product to some.
+        return self._call(node, bare=bare and not self._text(node.args[0]).endswith((")", "]")))
 
     _print_Application = _print_Max = _print_Min = _print_Function
 

@@ -13,7 +13,7 @@ delta_p a_p^T.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import permutations
 
 from sympy import (
@@ -142,8 +142,11 @@ def hadamard(nodes: Sequence[Basic]) -> Basic:
 
 
 def plus(nodes: Sequence[Basic]) -> Basic:
-    """The sum, in SymPy's order."""
+    """The sum, in SymPy's order; plain numbers and sizes are gathered into one."""
     flat = _flat(Plus, nodes)
+    numbers = [node for node in flat if isinstance(node, Scalar)]
+    if len(numbers) > 1:
+        flat = [*(node for node in flat if node not in numbers), Scalar(Add(*(number.args[0] for number in numbers)))]
     return flat[0] if len(flat) == 1 else Plus(*sorted(flat, key=default_sort_key))
 
 
@@ -157,6 +160,13 @@ def scale(scalars: Sequence[Basic], node: Basic) -> Basic:
     others = [*sorted(others[:-1], key=default_sort_key), others[-1]]
     kept = others if coefficient == 1 else [Scalar(coefficient), *others]
     return kept[0] if len(kept) == 1 else Scale(*kept)
+
+
+def letters_of(arrays: Iterable[Basic]) -> dict[Basic, Symbol]:
+    """The letters t_1, t_2, ... that stand for arrays in an entrywise function, in SymPy's order of the arrays."""
+    # No assumption `real`: a real symbol would pass for a scalar tensor.
+    ordered = sorted(dict.fromkeys(arrays), key=default_sort_key)
+    return {array: Symbol(f"t_{n}") for n, array in enumerate(ordered, start=1)}
 
 
 def _flat(kind: type[Basic], nodes: Iterable[Basic]) -> list[Basic]:
@@ -301,35 +311,33 @@ class _Writer:
         raise NoMatrixForm(f"matrix notation has no array of the derivatives {expression}")
 
     def _entrywise(self, expression: Expr, axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
-        slots: dict[Symbol, Basic] = {}
+        arrays: dict[Basic, Basic] = {}
 
-        def slot(part: Basic) -> Basic:
-            if not isinstance(part, Expr) or not self._varies(part, extents):
-                return part
-            node = self.write(part, axes, extents)
-            for known, array in slots.items():
-                if array == node:
-                    return known
-            # No assumption `real`: a real symbol would pass for a scalar tensor.
-            fresh = Symbol(f"t_{len(slots) + 1}")
-            slots[fresh] = node
-            return fresh
-
-        def condition(part: Basic) -> Basic:
+        def condition(part: Basic, change: Callable[[Basic], Basic]) -> Basic:
             if isinstance(part, BooleanAtom):
                 return part
             if isinstance(part, Relational):
-                return part.func(slot(part.lhs), slot(part.rhs), evaluate=False)
+                return part.func(change(part.lhs), change(part.rhs), evaluate=False)
             if isinstance(part, (And, Or, Not)):
-                return part.func(*(condition(inner) for inner in part.args), evaluate=False)
+                return part.func(*(condition(inner, change) for inner in part.args), evaluate=False)
             raise NoMatrixForm(f"matrix notation has no form for the condition {part}")
 
-        if isinstance(expression, Piecewise):
-            pairs = [(slot(value), condition(test)) for value, test in expression.args]
-            body = Piecewise(*pairs, evaluate=False)
-        else:
-            body = expression.func(*(slot(part) for part in expression.args))
-        return Elementwise(Lambda(tuple(slots), body), *slots.values())
+        def body(change: Callable[[Basic], Basic]) -> Basic:
+            if isinstance(expression, Piecewise):
+                pairs = [(change(value), condition(test, change)) for value, test in expression.args]
+                return Piecewise(*pairs, evaluate=False)
+            return expression.func(*(change(part) for part in expression.args))
+
+        def collect(part: Basic) -> Basic:
+            if isinstance(part, Expr) and self._varies(part, extents):
+                arrays[part] = self.write(part, axes, extents)
+            return part
+
+        body(collect)
+        slots = letters_of(array for array in arrays.values() if not isinstance(array, Scalar))
+        places = {part: slots.get(array) or array.args[0] for part, array in arrays.items()}
+        inner = body(lambda part: places.get(part, part))
+        return Elementwise(Lambda(tuple(slots.values()), inner), *slots) if slots else Scalar(inner)
 
     def _product(self, factors: list[Expr], axes: tuple[Symbol, ...], extents: Mapping[Symbol, Expr | None]) -> Basic:
         if len(axes) == 2:

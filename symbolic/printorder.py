@@ -402,7 +402,7 @@ class OrderedPrinter(Printer):
         negative, front, above, below = self._fraction(node)
         sign = "-" if negative else ""
         if not below:
-            place = OPEN if len(above) == 1 and front else ADD
+            place = OPEN if len(above) == 1 and (front or negative) else ADD
             only = self._bracketed(above[0], place) if len(above) == 1 else self._join(above)
             return sign + front + (only or "1")
         # A derivative is a fraction itself and stands beside this one, not in it; a sum from above stands

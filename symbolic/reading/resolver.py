@@ -106,9 +106,7 @@ class Resolver(Walk):
         text = written(node)
         if argument:
             return values
-        size = self.table.size(symbol)
-        if size is not None:
-            values.append(Value(size))
+        values += [Value(size) for size in self.table.size(symbol)]
         if text == r"\pi":
             values.append(Value(pi))
         if text == "e" and self.table.letter("e") is None:
@@ -122,8 +120,8 @@ class Resolver(Walk):
                 elif [written(mark) for mark in symbol.above] == [self.table.transpose]:
                     values.append(Value(transpose(kind(extent)), columns, extent))
         if not values:
-            letter, _ = self.letter(node) if not symbol.above else (None, None)
-            if letter is not None:
+            letter, own = self.letter(node) if not symbol.above else (None, None)
+            if letter is not None and (own is not None or letter in self.used):
                 values.append(Value(letter + self.notation.first))
         return values
 
@@ -202,7 +200,12 @@ class Resolver(Walk):
     def _indicator(self, node: syntax.Indicator) -> Value:
         if text_of(self.notation.indicator) != node.sign:
             self.refuse(node, f"{node.sign} stands before no condition here; write {self.notation.indicator}")
-        return self.values.by_cases([(Value(Integer(1)), self.condition(node.condition)), (Value(Integer(0)), None)])
+        body = node.condition
+        sides = body.sides if isinstance(body, syntax.Relation) and body.signs == ("=",) else ()
+        indices = [self.letter(side)[0] is not None or isinstance(side, syntax.Number) for side in sides]
+        if self.notation.kronecker == "indicator" and indices and all(indices) and isinstance(body, syntax.Relation):
+            return self._delta(body)
+        return self.values.by_cases([(Value(Integer(1)), self.condition(body)), (Value(Integer(0)), None)])
 
     def _cases(self, node: syntax.Cases) -> Value:
         cases: list[tuple[Value, Condition]] = []

@@ -72,10 +72,12 @@ class Formula(Resolver):
         if head == text_of(self.notation.diagonal) and bracket is not None:
             return self._scripted(self._diagonal(bracket), after[0]), at + 2
         if bracket is not None:
-            argument = written(after[0]) if isinstance(after[0], syntax.Brackets) else ""
-            if argument and order == 0 and self.table.find(symbol, argument):
-                return self.symbol(item, argument), at + 2
-            if self._is_function(head, item, order):
+            mark = after[0] if isinstance(after[0], syntax.Scripts) else None
+            argument = written(bracket)
+            if order == 0 and (mark is None or mark.below is None) and self.table.find(symbol, argument):
+                value = self.symbol(item, argument)
+                return (value if mark is None else self.raised(value, mark)), at + 2
+            if self._is_function(head, item, order, len(self._arguments(bracket))):
                 return self._applied(item, head, order, bracket, after[0]), at + 2
         elif head in KNOWN_FUNCTIONS and order == 0:
             if not after or at + 2 < len(items):
@@ -88,13 +90,12 @@ class Formula(Resolver):
         return text_of(self.notation.partial)
 
     def _scripted(self, value: Value, bracket: syntax.Node) -> Value:
-        """What stands behind the closing bracket of an argument: a transpose or nothing."""
-        if isinstance(bracket, syntax.Brackets):
-            return value
-        assert isinstance(bracket, syntax.Scripts)
-        if bracket.below is not None or bracket.above is None or written(bracket.above) != self.table.transpose:
-            self.refuse(bracket, "what this mark belongs to can be read in two ways; write brackets round the function")
-        return self.raised(value, bracket)
+        """What stands behind the closing bracket of an argument belongs to all of it: g(x)^2 is the square of g(x)."""
+        if isinstance(bracket, syntax.Scripts):
+            if bracket.below is not None or bracket.primes:
+                self.refuse(bracket, "what this mark belongs to is not clear; write brackets round the function")
+            return self.raised(value, bracket)
+        return value
 
     # ------------------------------------------------------------------ functions
 
@@ -119,8 +120,8 @@ class Formula(Resolver):
         inside = isinstance(base, syntax.Brackets) and base.open == "(" and written(base.body) in self.table.functions
         return written(base.body if inside and isinstance(base, syntax.Brackets) else base)
 
-    def _is_function(self, head: str, item: syntax.Node, order: int) -> bool:
-        """Whether a bracket behind a symbol is its argument.
+    def _is_function(self, head: str, item: syntax.Node, order: int, count: int) -> bool:
+        """Whether a bracket behind a symbol holds its arguments, `count` of them; more than one is no factor.
 
         Raises:
             FormulaError: it may be, and may be a factor as well; or the symbol is nothing else, and no such function is
@@ -133,14 +134,17 @@ class Formula(Resolver):
             return False
         if not isinstance(base, (syntax.Symbol, syntax.Word, syntax.Scripts, syntax.Accent, syntax.Brackets)):
             return False
-        other = [] if order else self.meanings(symbol, item)
+        other = [] if order or count > 1 else self.meanings(symbol, item)
         if known and other:
             self.refuse(item, f"{self.shown(item)} is a function and {other[0].node}; a bracket behind it is either")
         if known:
             return True
+        free = self.table.vocabulary.program is None and self.table.undefined(head) is not None
+        if free and other and self.table.letter(head) in self.used:
+            self.refuse(item, f"{self.shown(item)} is an index; a bracket behind it is a factor or an argument")
         if other or (isinstance(item, syntax.Scripts) and not order):
             return False
-        if self.table.vocabulary.program is None and self.table.undefined(head) is not None:
+        if free:
             return True
         if order or isinstance(item, syntax.Word):
             self.refuse(item, f"no function {self.shown(item)} is known here{self.hint(item)}")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 from sympy import Expr, Integer, Symbol
 
-from symbolic.depth import DEPTH, LAYER, Label, label_text, split_label, width
+from symbolic.depth import DEPTH, LAYER, Label, label_of_width, label_text, split_label, width
 from symbolic.expressions import Undefined
 from symbolic.notation import Notation
 from symbolic.notationchecks import GREEK, INDEX_LETTERS, LETTER_OF
 from symbolic.reading.marks import Letter, Marked, letter_of, marked, pieces, text_of, written
-from symbolic.reading.syntax import Node, Number, Scripts, Sequence, walk
+from symbolic.reading.syntax import BigOperator, Node, Number, Scripts, Sequence, walk
 from symbolic.reading.syntax import Symbol as SymbolNode
 from symbolic.tensors import Tensor, elements, index, key_of, size
 from symbolic.vocabulary import EXAMPLE, Vocabulary, usual_tensor
@@ -87,25 +87,31 @@ class SymbolTable:
             found += [one for one in (label, label + 1) if one not in found]
         return [one for one in found if not isinstance(one, int) or 0 <= one < 10**6]
 
-    def _sizes(self) -> dict[str, Expr]:
+    def _sizes(self) -> dict[str, list[Expr]]:
         """Every size of the vocabulary, by how it is written; what is a width of the usual network is read later."""
         shapes = [tensor.shape for tensor in self.tensors.values()]
-        symbols = {symbol for shape in shapes for extent in shape for symbol in extent.free_symbols} | {size("N")}
-        sizes = {text_of(self.printer.doprint(symbol)): symbol for symbol in sorted(symbols, key=str, reverse=True)}
+        symbols = {symbol for shape in shapes for extent in shape for symbol in extent.free_symbols}
         if self.usual:
-            sizes |= {text_of(text): width(number) for number, text in self.notation.widths.items()}
+            symbols |= {size("N"), *map(width, self.notation.widths)}
+        sizes: dict[str, list[Expr]] = {}
+        for symbol in sorted(symbols, key=str):
+            sizes.setdefault(text_of(self._written_size(symbol)), []).append(symbol)
+        sizes.setdefault(text_of(self.notation.examples), [size("N")])
         return sizes
 
-    def size(self, symbol: Marked) -> Expr | None:
-        """The size that is written so; None if none is."""
+    def _written_size(self, symbol: Symbol) -> str:
+        label = label_of_width(symbol) if self.usual else self.printer.widths.get(symbol)
+        return self.notation.size(symbol) if label is None else self.notation.width_of(label)
+
+    def size(self, symbol: Marked) -> list[Expr]:
+        """The sizes that are written so."""
         text = written(symbol.node)
         if text in self.sizes:
             return self.sizes[text]
         if self.usual and len(symbol.below) == 1:
-            for label in self.labels(written(symbol.below[0])):
-                if text_of(self.notation.width_of(label)) == text:
-                    return width(label)
-        return None
+            labels = self.labels(written(symbol.below[0]))
+            return [width(label) for label in labels if text_of(self.notation.width_of(label)) == text]
+        return []
 
     def unit(self, symbol: Marked) -> tuple[Label, int] | None:
         """The layer whose units an index runs over that is called after it, and its primes."""
@@ -116,15 +122,19 @@ class SymbolTable:
                 return label, symbol.primes
         return None
 
-    def letters_in(self, nodes: Iterable[Node]) -> tuple[set[Symbol], dict[tuple[Label, int], Symbol]]:
-        """The index letters that formulas have, and a letter for each index in them that is called after a layer.
+    def letters_in(self, nodes: Iterable[Node]) -> tuple[set[Symbol], set[Symbol], dict[tuple[Label, int], Symbol]]:
+        """The index letters that formulas have, those among them that are indices of something or under a sum sign, and
+        a letter for each index that is called after a layer.
 
         Those without a prime come first, then those with one, and so on, each in the order of the text; they are called
         j, s, m, and then by what is left of the alphabet. So a printer gives them the same primes again.
         """
-        letters: set[Symbol] = set()
+        letters, used = set(), set()
         units: dict[tuple[Label, int], None] = {}
         for part in (part for node in nodes for part in walk(node)):
+            if isinstance(part, (Scripts, BigOperator)) and part.below is not None:
+                found = (self.letters.get(written(one)) for one in walk(part.below))
+                used |= {letter for letter in found if letter is not None}
             if isinstance(part, Scripts) and (unit := self.unit(marked(part))) is not None:
                 units[unit] = None
             elif isinstance(part, SymbolNode) and (letter := self.letters.get(part.latex)) is not None:
@@ -132,7 +142,7 @@ class SymbolTable:
         names = (*"jsm", *sorted(set(INDEX_LETTERS) - set("jsmp")), *(f"v{n}" for n in range(len(units))))
         free = (one for one in map(index, names) if one not in letters)
         ordered = sorted(units, key=lambda unit: unit[1])
-        return letters, dict(zip(ordered, free, strict=False))
+        return letters, used, dict(zip(ordered, free, strict=False))
 
     def letter(self, text: str) -> Symbol | None:
         """The index letter that is written so."""

@@ -25,7 +25,7 @@ from symbolic.matrices import (
     Scale,
     Transpose,
 )
-from symbolic.matrixform import hadamard, matrix_form, plus, product, scale, transpose
+from symbolic.matrixform import hadamard, letters_of, matrix_form, plus, product, scale, transpose
 from symbolic.recognition import is_constant
 from symbolic.tensors import Tensor, free_letters
 
@@ -137,14 +137,18 @@ class Values:
                 raise Misfit(f"{what} of shapes that do not fit: {self.shape(first)} and {self.shape(value)}")
         return first
 
+    def resolved(self, node: Basic) -> Basic:
+        """The node with what is known of its sizes put in."""
+        known = {one: self.size(one) for one in node.atoms(Dummy) if one in self.known} if self.known else {}
+        return node.xreplace(known) if known else node
+
     def finished(self, node: Basic) -> Basic:
         """The node with all sizes known, in the one order that matrix expressions have.
 
         Raises:
             Misfit: a size that nothing determines.
         """
-        unknown = {one: self.size(one) for one in node.atoms(Dummy) if one in self.known}
-        node = canonical(node.xreplace(unknown))
+        node = canonical(self.resolved(node))
         if node.atoms(Dummy) - {letter for part in node.atoms(Lambda) for letter in part.variables}:
             raise Misfit("nothing says how many ones there are, or how large the unit matrix is; write the left side")
         return node
@@ -268,7 +272,7 @@ class Values:
         if not arrays:
             return Value(build(*(value.expr for value in arguments)))
         like = self.same(arrays, "a function")
-        slots = _Slots(self, like)
+        slots = _Slots(self, arguments, like)
         return slots.value(build(*(slots(value) for value in arguments)))
 
     def by_cases(self, cases: Sequence[tuple[Value, Condition]]) -> Value:
@@ -278,7 +282,7 @@ class Values:
             return Value(Piecewise(*((value.expr, self.condition(test)) for value, test in cases)))
         # A number among the values says nothing of the shape.
         like = self.same(arrays, "cases")
-        slots = _Slots(self, like)
+        slots = _Slots(self, [value for case in cases for value in _values(case)], like)
         pairs = [(slots(value), _condition(test, slots)) for value, test in cases]
         return slots.value(Piecewise(*pairs, evaluate=False))
 
@@ -291,24 +295,25 @@ class Values:
 
 
 class _Slots:
-    """The places of an entrywise function: a letter for each array, in the order of their coming."""
+    """The places of an entrywise function: a letter for each array that stands in it, as `matrixform` has them."""
 
-    def __init__(self, values: Values, like: Value) -> None:
+    def __init__(self, values: Values, parts: Iterable[Value], like: Value) -> None:
         self.values, self.like = values, like
-        self.slots: dict[Basic, Symbol] = {}
+        self.letters = letters_of(self.node(part) for part in parts if not self.is_plain(part))
+
+    def is_plain(self, value: Value) -> bool:
+        return not value.is_array and is_constant(value.expr)
+
+    def node(self, value: Value) -> Basic:
+        return self.values.resolved(self.values.spread(value, self.like).node)
 
     def __call__(self, value: Value) -> Expr:
-        if not value.is_array and is_constant(value.expr):
-            return value.expr
-        node = self.values.spread(value, self.like).node
-        # No assumption `real`: a real symbol would pass for a scalar tensor.
-        return self.slots.setdefault(node, Symbol(f"t_{len(self.slots) + 1}"))
+        return value.expr if self.is_plain(value) else self.letters[self.node(value)]
 
     def value(self, body: Expr) -> Value:
         """The function of the arrays that have a place, in the order of their letters."""
-        return Value(
-            Elementwise(Lambda(tuple(self.slots.values()), body), *self.slots), self.like.rows, self.like.columns
-        )
+        lambda_ = Lambda(tuple(self.letters.values()), body)
+        return Value(Elementwise(lambda_, *self.letters), self.like.rows, self.like.columns)
 
 
 def _condition(test: Condition, slots: _Slots) -> Basic:
@@ -341,6 +346,12 @@ def canonical(node: Basic) -> Basic:
     if not isinstance(node, MatrixExpression):
         return node
     parts = [canonical(part) for part in node.args]
+    if isinstance(node, Elementwise):
+        letters = letters_of(parts[1:])
+        if list(letters) == parts[1:]:
+            return node.func(*parts)
+        places = dict(zip(node.function.variables, (letters[part] for part in parts[1:]), strict=True))
+        return Elementwise(Lambda(tuple(letters.values()), node.function.expr.xreplace(places)), *letters)
     if isinstance(node, Product):
         return product(*parts)
     if isinstance(node, Hadamard):

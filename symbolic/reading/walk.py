@@ -52,7 +52,7 @@ class Walk:
         self.values = Values(table.tensors, self.example)
         self.entries = Entries(table.tensors, self.fresh)
         self.extents: dict[Symbol, Expr] = {}
-        self.letters, self.units = table.letters_in(nodes)
+        self.letters, self.used, self.units = table.letters_in(nodes)
         self.met: set[str] = set()
 
     def refuse(self, node: syntax.Node, reason: str) -> NoReturn:
