@@ -320,16 +320,21 @@ def joined_parts(parts: Iterable[str]) -> str:
 
 def verdict(report: Report | None) -> Iterator[str]:
     """What verification found, if it was asked."""
-    if report is not None:
-        yield r"\section*{Verification}"
-        count, wrong = len(report.rows), len(report.failures)
-        kinks = " and on the kinks" if report.kink_points else ""
-        yield (
-            f"Every step above, its substeps and its matrix forms, {count} equalities in all, had both sides "
-            f"computed in {DIGITS}-digit arithmetic at {report.points} random points{kinks}, with derivatives "
-            "taken by disturbing the network and running it again. "
-            + (f"{wrong} of them are false." if wrong else "All of them hold.")
-        )
+    if report is None:
+        return
+    yield r"\section*{Verification}"
+    computed = [row.points for row in report.rows if row.points]
+    others, wrong = len(report.rows) - len(computed), len(report.failures)
+    fewest, most = min(computed, default=0), max(computed, default=0)
+    points = f"{fewest} to {most} points" if fewest < most else "1 point" if most == 1 else f"{most} points"
+    kinks = ", the kinks among them" if report.kink_points else ""
+    yield (
+        f"The steps above, what they begin with, their substeps and their matrix forms are {len(computed)} equalities. "
+        f"Each had both sides computed in {DIGITS}-digit arithmetic at {points}{kinks}, with derivatives taken by "
+        "disturbing the network and running it again. "
+        + (f"{others} further checks compare definitions, counts and shapes. " if others else "")
+        + (f"{wrong} are false." if wrong else "All of them hold.")
+    )
 
 
 def rules_used(rules: Iterable[Rule]) -> Iterator[str]:

@@ -219,7 +219,9 @@ def _condition(point: Point, node: Basic) -> Callable[[dict[Symbol, int]], bool]
         gap = left(letters)[0] - right(letters)[0]
         if point.kink_distance is None or abs(gap) < point.kink_distance:
             point.kink_distance = abs(gap)
-        return compare(gap)
+        holds = compare(gap)
+        point.sides[node, tuple(letters.values())] = holds
+        return holds
 
     return run
 

@@ -42,6 +42,7 @@ class Point:
         self.tables: dict[str, Table] = dict(self.leaves)
         self.tangents: dict[str, Table] = {}
         self.kink_distance: Any = None  # how close a condition came to changing its mind, over all that was evaluated
+        self.sides: dict[tuple[Basic, Place], bool] = {}  # what each condition said, by the values of its letters
         self.compiled: dict[Basic, Compiled] = {}
         self.totals: dict[str, dict[str, dict[Place, Table]]] = {}
         self.tensors = self.program.tensors

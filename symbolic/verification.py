@@ -14,16 +14,17 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sympy import Basic, Expr, Indexed, KroneckerDelta, Sum, Symbol
+from sympy.core.traversal import preorder_traversal
 
 from symbolic.errors import DerivationError, NoMatrixForm, UsageError
 from symbolic.evaluation import Point
-from symbolic.expressions import FunctionDerivative, Inner, PartialDerivative, TotalDerivative
-from symbolic.matrices import Abreast, MatrixExpression, Stacked, SumOver, Unit
+from symbolic.expressions import Differentiated, FunctionDerivative, Inner, PartialDerivative, TotalDerivative
+from symbolic.matrices import Abreast, EntryGradient, MatrixExpression, Stacked, SumOver, Unit
 from symbolic.matrixform import matrix_form
 from symbolic.matrixvalues import entries, matrix_value
 from symbolic.precision import DIGITS, NUMBERS, Place, Table, places
 from symbolic.programs import Program, per_example_loss
-from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
+from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, WRITE_OUT, Result, Step
 from symbolic.sampling import point_on_kinks, random_point, stand_in_sizes
 from symbolic.tensors import Tensor, elements, free_letters, indices_of, key_of
 
@@ -34,6 +35,7 @@ Ranges = dict[Symbol, Expr]
 
 TOLERANCE = NUMBERS.mpf("1e-30")
 MOST_SIZES_TOLD = 6
+MOST_EXTRA_POINTS = 6
 
 
 @dataclass(frozen=True)
@@ -151,12 +153,19 @@ class Frame:
 
 
 def drawn_points(
-    program: Program, points: int, seed: int, meaning: Mapping[str, tuple[str, str]], derived: Mapping[str, Tensor]
+    program: Program,
+    points: int,
+    seed: int,
+    meaning: Mapping[str, tuple[str, str]],
+    derived: Mapping[str, Tensor],
+    both_sides: bool = False,
 ) -> list[Draw]:
     """Random points with sizes of their own, and one on the kinks where there are any.
 
     meaning: what every derived tensor stands for: key -> (tensor differentiated, tensor by which).
     derived: those tensors, by key.
+    both_sides: more points are drawn, as far as need be, until every condition was met and missed at every place: where
+        a line is about one unit by its number, a point at which that unit is active says nothing of the other case.
     """
 
     def point(sizes: dict[Symbol, int], leaves: dict[str, Table], number: int) -> Point:
@@ -166,21 +175,58 @@ def drawn_points(
         Draw(partial(random_point, program, stand_in_sizes(program, turn), seed * 1000 + turn, point))
         for turn in range(points)
     ]
+    for turn in range(points, points + MOST_EXTRA_POINTS if both_sides else points):
+        if _seen_from_both_sides(draws):
+            break
+        draws.append(Draw(partial(random_point, program, stand_in_sizes(program), seed * 1000 + turn, point)))
     on_kink = partial(point_on_kinks, program, stand_in_sizes(program), point)
     return [*draws, Draw(on_kink)] if on_kink() is not None else draws
 
 
-def check_steps(frame: Frame, steps: Sequence[Step], draws: Sequence[Draw], carried: Symbol | None) -> Iterator[Row]:
+def _seen_from_both_sides(draws: Sequence[Draw]) -> bool:
+    seen = {(*place, holds) for draw in draws for place, holds in draw.point.sides.items()}
+    return all((*entry[:-1], not entry[-1]) in seen for entry in seen)
+
+
+def check_steps(
+    frame: Frame, steps: Sequence[Step], draws: Sequence[Draw], carried: Symbol | None, start: Basic | None = None
+) -> Iterator[Row]:
     """Every step of one chain, its substeps first, and that each begins where the last one ended.
 
-    carried: the example index, if matrix forms are about one example.
+    carried: the example index, if matrix forms are about one example. start: what the first step must begin with.
     """
-    before: Basic | None = None
+    before = start
     for number, step in enumerate(steps, 1):
         if before is not None and step.before != before:
             yield _wrong(frame.quantity, "does not begin where the last step ended", str(number), step.rule.name)
         yield from _step_rows(frame, step, str(number), draws, carried)
+        yield from _written_out(frame, step, str(number), draws)
         before = step.after
+
+
+def _written_out(frame: Frame, step: Step, number: str, draws: Sequence[Draw]) -> Iterator[Row]:
+    """What newly stands under a derivative sign must be the quantity that was differentiated, as a value too.
+
+    The derivative alone would not notice that a term is missing which does not depend on the variable.
+    """
+    place = Frame(frame.quantity, (), (), frame.tensors)
+    gone, new = _differentiated(step.before), _differentiated(step.after)
+    for body, by in new:
+        if (body, by) in gone or key_of(body) is not None:
+            continue
+        sources = [of for of, variable in gone if variable == by and (of, variable) not in new]
+        rows = [_row(place, Step(WRITE_OUT, of, body), f"{number}w", draws) for of in sources]
+        found = next((row for row in rows if row.ok), rows[0] if rows else None)
+        yield found or _wrong(frame.quantity, "what stands under the derivative sign comes from nowhere", number)
+
+
+def _differentiated(side: Basic) -> list[tuple[Basic, Basic]]:
+    """What is differentiated in a line, and by what, in order."""
+    found: dict[tuple[Basic, Basic], None] = {}
+    for node in preorder_traversal(side):
+        if isinstance(node, (TotalDerivative, PartialDerivative, Differentiated, EntryGradient)):
+            found.setdefault((node.args[0], node.args[1]))
+    return list(found)
 
 
 def _step_rows(frame: Frame, step: Step, number: str, draws: Sequence[Draw], carried: Symbol | None) -> Iterator[Row]:

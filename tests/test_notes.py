@@ -3,12 +3,16 @@
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 
 import pytest
+from sympy import Expr, Sum
 
 from codegen.cli import main
 from symbolic.errors import UsageError
+from symbolic.expressions import Differentiated
 from symbolic.notations import NOTATIONS
+from symbolic.notes.exposition import Chain, Display
 from symbolic.notes.table import NOTES, note_named
 
 DETAILS = ("result", "layer", "rule")
@@ -73,3 +77,64 @@ def test_pdflatex_sets_it_without_an_overfull_line(name, detail, tmp_path):
     log = (tmp_path / "page.log").read_text(errors="replace")
     assert done.returncode == 0, log[-2000:]
     assert not re.findall(r"Overfull.*|Missing character.*", log)
+
+
+def settings_of(note):
+    """Every chain with its place: (block, part, chain)."""
+    for at, block in enumerate(note.blocks):
+        for place, part in enumerate(block.parts if isinstance(block, Display) else ()):
+            yield at, place, part
+
+
+def exchanged(note, at, place, part):
+    block = note.blocks[at]
+    parts = [*block.parts[:place], part, *block.parts[place + 1 :]]
+    return replace(note, blocks=(*note.blocks[:at], replace(block, parts=parts), *note.blocks[at + 1 :]))
+
+
+@pytest.mark.parametrize("name", ["vec", "stacked", "post"])
+def test_a_wrong_left_side_is_found(name):
+    note = note_named(name)
+    chains = [(at, place, part) for at, place, part in settings_of(note) if isinstance(part, Chain)]
+    for at, place, chain in chains[:: max(1, len(chains) // 4)]:
+        if isinstance(chain.heads[0], Expr):
+            wrong = replace(chain, heads=(2 * chain.heads[0], *chain.heads[1:]))
+            assert not exchanged(note, at, place, wrong).verify(points=1).ok
+
+
+def test_a_wrong_definition_is_found():
+    note = note_named("vec")
+    shown = [(at, place, part) for at, place, part in settings_of(note) if isinstance(part, tuple)]
+    assert len(shown) > 4
+    for at, place, (setting, equation) in shown:
+        wrong = replace(equation, rhs=equation.rhs * 1001 / 1000)
+        report = exchanged(note, at, place, (setting, wrong)).verify(points=1)
+        assert [row.problem for row in report.failures] == ["it is not the equation of the program"]
+
+
+def test_a_term_lost_under_the_derivative_sign_is_found():
+    note, found = note_named("vec"), 0
+    for at, place, chain in settings_of(note):
+        for n, step in enumerate(chain.steps if isinstance(chain, Chain) else ()):
+            for node in step.after.atoms(Differentiated) - step.before.atoms(Differentiated):
+                bias = [term for term in node.body.args if "b[" in str(term) and not term.has(Sum)]
+                if bias and node.body.is_Add:
+                    found += 1
+                    lost = step.after.xreplace({node: Differentiated(node.body - bias[0], node.by)})
+                    follow = chain.steps[n + 1]
+                    steps = (
+                        *chain.steps[:n],
+                        replace(step, after=lost),
+                        replace(follow, before=lost),
+                        *chain.steps[n + 2 :],
+                    )
+                    assert not exchanged(note, at, place, replace(chain, steps=steps)).verify(points=1).ok
+    assert found >= 2
+
+
+def test_a_numbered_unit_is_seen_active_and_inactive():
+    note = note_named("stacked")
+    report = note.verify(points=1)
+    assert report.ok
+    relu = [row for row in report.rows if row.points > 2]
+    assert relu, "no setting with a kink got the points that it needs"

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import pairwise
-
-from sympy import Expr, Integer, Symbol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
 
 from symbolic.chains import Line
-from symbolic.depth import LAYER, label_at, label_of_width, width
+from symbolic.depth import LAYER, Label, label_at
 from symbolic.network import Network
 from symbolic.notation import Notation
 from symbolic.rules import COUNT
 from symbolic.verification import Row
 
+# What one layer has: each term is a product of widths. One weight for every unit and every unit before, and one bias.
+_LAYER_HAS: tuple[tuple[Label, ...], ...] = ((LAYER, LAYER - 1), (LAYER,))
 # Widths at which the formula is held against the parameters of networks, at depths 1 to 5.
 _WIDTHS = (3, 5, 2, 7, 4, 6)
 
@@ -25,34 +25,38 @@ class ParameterCount:
 
     letter:  what the count is called.
     widths:  of the input and of each layer, for the number; none: the formula alone.
-    summand: what one layer has, in the widths of `LAYER` and of the layer before it.
-    inputs_first: the number of inputs stands before that of outputs.
+    inputs_first: in a product the width of the layer before stands first.
     """
 
     letter: str = "D"
     widths: Sequence[int] = ()
-    summand: Expr = field(default_factory=lambda: width(LAYER) * width(LAYER - 1) + width(LAYER))
     inputs_first: bool = False
 
     def lines(self, notation: Notation) -> list[Line]:
         letter, first = notation.any_layer, notation.layer_number(1)
-        terms = " + ".join(_product(term, notation, self.inputs_first) for term in self._terms())
-        lines = [Line(self.letter, [rf"\sum_{{{letter}={first}}}^{{{notation.depth}}} ({terms})"])]
+        formula = self._one_layer(notation.width_of, " ")
+        lines = [Line(self.letter, [rf"\sum_{{{letter}={first}}}^{{{notation.depth}}} ({formula})"])]
         if self.widths:
-            pairs = []
-            for before, after in pairwise(self.widths):
-                factors = (before, after) if self.inputs_first else (after, before)
-                pairs.append(rf"({factors[0]} \cdot {factors[1]} + {after})")
-            lines.append(Line("", [f"{' + '.join(pairs)} = {self.value(self.widths)}"]))
+            numbers = [self._one_layer(self._width_at(layer), r" \cdot ") for layer in range(1, len(self.widths))]
+            text = " + ".join(f"({one})" for one in numbers)
+            lines.append(Line("", [f"{text} = {self.value(self.widths)}"]))
         return lines
+
+    def _one_layer(self, written: Callable[[Label], str], times: str) -> str:
+        """What one layer has, its widths written by a function of their labels."""
+        terms = [tuple(reversed(term)) if self.inputs_first else term for term in _LAYER_HAS]
+        return " + ".join(times.join(written(label) for label in term) for term in terms)
+
+    def _width_at(self, layer: int) -> Callable[[Label], str]:
+        return lambda label: str(self.widths[label_at(label, 0, layer)])
 
     def value(self, widths: Sequence[int]) -> int:
         """The formula at these widths, of the input and of each layer."""
-        total = Integer(0)
-        for layer in range(1, len(widths)):
-            swap = {size: Integer(widths[label_at(label_of_width(size), 0, layer)]) for size in self._sizes()}
-            total += self.summand.xreplace(swap)
-        return int(total)
+        return sum(
+            prod(widths[label_at(label, 0, layer)] for label in term)
+            for layer in range(1, len(widths))
+            for term in _LAYER_HAS
+        )
 
     def rows(self) -> Iterator[Row]:
         """The formula against the parameters of networks of 1 to 5 layers, and of those widths."""
@@ -61,16 +65,4 @@ class ParameterCount:
             network = Network.parse(f"{' -> '.join(map(str, widths))}; half_squared_error")
             gap = abs(self.value(widths) - int(network.parameter_count))
             problem = "" if gap == 0 else f"{network} has {network.parameter_count}"
-            yield Row(f"number of parameters, depth {len(widths) - 1}", "1", COUNT.name, 1, float(gap), problem)
-
-    def _terms(self) -> list[Expr]:
-        return sorted(self.summand.args, key=lambda term: -len(term.free_symbols))
-
-    def _sizes(self) -> list[Symbol]:
-        return sorted(self.summand.free_symbols, key=str, reverse=True)
-
-
-def _product(term: Expr, notation: Notation, inputs_first: bool) -> str:
-    """Widths side by side, that of the later layer first, or last."""
-    sizes = sorted(term.free_symbols, key=lambda size: str(label_of_width(size)), reverse=inputs_first)
-    return " ".join(notation.width_of(label_of_width(size)) for size in sizes)
+            yield Row(f"number of parameters, depth {len(widths) - 1}", "1", COUNT.name, 0, float(gap), problem)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Protocol
 
 from sympy import Basic, Expr, Symbol
@@ -20,7 +21,7 @@ from symbolic.derivation import Derivation
 from symbolic.latex import LatexPrinter
 from symbolic.notation import Notation
 from symbolic.programs import Program, per_example_loss
-from symbolic.rules import WRITE_AS_MATRICES, Result, Step
+from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
 from symbolic.tensors import Equation, Tensor
 from symbolic.verification import Draw, Frame, Report, Row, check_steps, drawn_points
 from symbolic.vocabulary import Vocabulary
@@ -239,13 +240,12 @@ class Exposition:
             setting = chain.setting
             if setting.name not in draws:
                 meaning, derived = setting.meaning(), setting.derived()
-                draws[setting.name] = drawn_points(setting.program, points, seed, meaning, derived)
-                kinks = max(kinks, len(draws[setting.name]) - points)
+                draws[setting.name] = drawn_points(setting.program, points, seed, meaning, derived, both_sides=True)
+                kinks = max(kinks, sum(draw.point.kink_distance == 0 for draw in draws[setting.name]))
             frame = Frame(f"{setting.name}: {chain.name}", chain.indices, chain.shape, setting.tensors)
-            steps = list(chain.steps)
-            if len(chain.heads) > 1:
-                steps = [Step(steps[0].rule, chain.heads[0], chain.heads[-1]), *steps]
-            rows += check_steps(frame, steps, draws[setting.name], setting.program.example)
+            names = [Step(DEFINITION, one, other) for one, other in pairwise(chain.heads)]
+            steps = [*names, *chain.steps]
+            rows += check_steps(frame, steps, draws[setting.name], setting.program.example, chain.heads[0])
             rows += self._matrices(chain, frame, draws[setting.name])
             if progress:
                 progress(done, len(chains))
@@ -253,6 +253,8 @@ class Exposition:
             if not isinstance(block, Display):
                 continue
             for part in block.parts:
+                if isinstance(part, tuple):
+                    rows += _defined(*part)
                 if isinstance(part, (Chain, tuple)):
                     rows += shape_rows(part, self.notation) if block.shapes else ()
                 elif not isinstance(part, Functions):
@@ -281,3 +283,10 @@ class Exposition:
         from symbolic.notes.page import exposition_document
 
         return exposition_document(self, report, detail)
+
+
+def _defined(setting: Setting, equation: Equation) -> Iterator[Row]:
+    """A defining equation that is shown must be the one that everything is computed with."""
+    same = setting.program.definitions.get(equation.tensor.key) == equation
+    problem = "" if same else "it is not the equation of the program"
+    yield Row(f"{setting.name}: {equation.tensor.key}", "0", DEFINITION.name, 0, 0.0 if same else float("inf"), problem)
