@@ -27,10 +27,15 @@ HIDDEN = [
     r"\left((W^{[M]})^T \frac{\partial L(\theta)}{\partial z^{[M]}}\right)_j a_j^{[M-1]} (1 - a_j^{[M-1]})",
 ]  # fmt: skip
 PARAMETERS = [
-    r"\theta", r"\sum_{k=2}^{M} (n_k n_{k-1} + n_k)", "= 26",
+    r"a^{[2]} &= \sigma(W^{[2]} a^{[1]} + b^{[2]})", r"\vdots",
+    r"a^{[M]} &= \sigma(W^{[M]} a^{[M-1]} + b^{[M]}) \tag{1}",
+    r"L(\theta) &= \frac{1}{2} \lVert a^{[M]} - y \rVert^2 \tag{2}",
+    r"\theta = (W^{[2]}, \dots, W^{[M]}, b^{[2]}, \dots, b^{[M]})", r"\sum_{k=2}^{M} (n_k n_{k-1} + n_k)", "= 26",
+    r"z_j^{[k]} &= (W^{[k]} a^{[k-1]} + b^{[k]})_j", r"&= (W^{[k]} a^{[k-1]})_j + b_j^{[k]}",
     r"\frac{\partial L(\theta)}{\partial b_j^{[k]}} &=", r"&= \frac{\partial L(\theta)}{\partial z_j^{[k]}} \by",
     r"\frac{\partial L(\theta)}{\partial w_{js}^{[k]}} &=",
     r"&= \frac{\partial L(\theta)}{\partial z_j^{[k]}} a_s^{[k-1]} \by",
+    r"&= \frac{1}{N} \sum_{i=1}^{N} \frac{1}{2} \lVert a_i^{[M]} - y_i \rVert^2",
     r"\frac{1}{N} \sum_{i=1}^{N} \frac{\partial L_i(\theta)}{\partial z_{i,j}^{[k]}} a_{i,s}^{[k-1]}",
 ]  # fmt: skip
 
