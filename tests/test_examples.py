@@ -13,11 +13,13 @@ ROOT = Path(__file__).parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 # What the last line must match: the outcome of the check with which each example ends.
 LAST_LINES = {
+    "any_depth": r"checked: \d+ equalities, at any depth and at depths 1 to 5",
     "attention": r"checked: single-head attention, by its steps and by central differences",
     "batch_norm": r"checked: batch norm, by its steps and by central differences",
     "first_derivation": r"checked: every step is true, for 4 gradients",
     "generated_gradients": r"checked: lambdify and the module agree with central differences in 99 places",
     "layer_norm": r"checked: layer norm, by its steps and by central differences",
+    "own_notation": r"checked: 6 formulas, written and read back",
     "own_activation": r"checked: gaussian and squared_relu, by their steps and by central differences",
     "train_digits": r"checked: 9\d\.\d% of 359 digits that were held out are recognised, above 90 %",
     "undefined_functions": r"checked: the hidden delta is \(W\^T delta\) o g'\(z\) for every g and every c",
@@ -43,8 +45,9 @@ def test_every_example_has_a_last_line_to_be_held_to():
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_it_runs_and_its_own_check_passes(path, tmp_path):
-    if path.stem == "train_digits":
-        pytest.importorskip("sklearn")
+    for stem, extra in (("train_digits", "sklearn"), ("own_notation", "lark")):
+        if path.stem == stem:
+            pytest.importorskip(extra)
     finished = run(tmp_path, path)
     assert (finished.returncode, finished.stderr) == (0, "")
     assert re.fullmatch(LAST_LINES[path.stem], finished.stdout.splitlines()[-1])
