@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+import re
+import time
 import warnings
+from collections.abc import Mapping
+from contextlib import contextmanager, suppress
 from functools import lru_cache
+from types import MappingProxyType
 
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from programs import attention
+from reference import data
 from sympy import (
     Abs,
     Add,
@@ -37,33 +46,54 @@ from sympy import (
     zoo,
 )
 from sympy.core.traversal import bottom_up, preorder_traversal
+from test_grammar import HOSTILE
 from test_print_faithful import TENSORS, cases
 from test_properties import CALM, N
 
+from codegen import lambdify
 from symbolic import NOTATIONS, Network, derive, over
-from symbolic.conventions import index_names, written_out
+from symbolic.conventions import index_names, without_single_terms, written_out
 from symbolic.depth import DEPTH, LAYER, width
-from symbolic.errors import DeltaformWarning, NoMatrixForm
-from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.errors import DeltaformWarning, FormulaError, FormulaSyntaxError, NoMatrixForm, UsageError
+from symbolic.expressions import (
+    Applied,
+    FunctionDerivative,
+    Inner,
+    PartialDerivative,
+    Spelled,
+    TotalDerivative,
+    Undefined,
+)
+from symbolic.latex import LatexPrinter
 from symbolic.matrices import (
+    Abreast,
     ArrayOf,
     Elementwise,
+    FunctionOf,
     FunctionSlope,
     Gradient,
+    Jacobian,
     MatrixExpression,
     Ones,
     PartialGradient,
     Product,
+    RowOf,
     Scalar,
+    Stacked,
     SumOver,
+    TotalJacobian,
     Transpose,
+    Unit,
 )
 from symbolic.matrixform import matrix_form, scale, stacked_form
 from symbolic.notation import Notation
+from symbolic.notes.table import NOTES
+from symbolic.reading.grammar import parse_formula
+from symbolic.reading.lexemes import AROUND
 from symbolic.reading.symbols import SymbolTable
 from symbolic.reading.values import canonical
 from symbolic.recognition import negated
-from symbolic.tensors import index, indices_of, is_letter, key_of, size
+from symbolic.tensors import Tensor, elements, index, indices_of, is_letter, key_of, size
 from symbolic.vocabulary import Vocabulary, usual_tensor, vocabulary_of
 
 ARCHITECTURES = [
@@ -110,10 +140,13 @@ class Normal:
             node = written_out(node, self.tensors, loss, self.vocabulary.example)
         if isinstance(node, MatrixExpression):
             return canonical(self.matrix(node))
-        return bottom_up(node, self.one, nonbasic=False) if not isinstance(node, MatrixExpression) else node
+        return bottom_up(without_single_terms(node), self.one)
 
     def one(self, node: Basic) -> Basic:
         tensor = self.tensors.get(key_of(node) or "") if isinstance(node, (Indexed, Symbol)) else None
+        if isinstance(node, Indexed) and tensor is not None and 1 in tensor.shape:
+            pairs = zip(indices_of(node), tensor.shape, strict=True)
+            node = tensor[tuple(Integer(0) if extent == 1 else at for at, extent in pairs)]
         if tensor is not None and tensor.role == "gradient":
             of, source = self.vocabulary.objective, self.tensors[tensor.of]
             places = indices_of(node)
@@ -121,8 +154,10 @@ class Normal:
                 of = self.vocabulary.loss
                 return TotalDerivative(of[places[:1]], source[places[1:]])
             return TotalDerivative(of.element, source[places])
-        if isinstance(node, PartialDerivative) and self.total(node.of, node.by):
-            return TotalDerivative(*node.args)
+        if isinstance(node, (PartialDerivative, TotalDerivative)):
+            return (TotalDerivative if self.total(node.of, node.by) else PartialDerivative)(*node.args)
+        if isinstance(node, Applied) and key_of(node.element) in self.undefined:
+            return Undefined(self.undefined[key_of(node.element)], (0,), node.argument)
         if isinstance(node, FunctionDerivative) and key_of(node.of) in self.undefined:
             return Undefined(self.undefined[key_of(node.of)], (1,), node.by)
         if isinstance(node, Sum) and isinstance(node.function, Mul) and node.function.args[0].is_negative:
@@ -136,7 +171,12 @@ class Normal:
     def total(self, of: Basic, by: Basic) -> bool:
         keys = [one.key if isinstance(one, ArrayOf) else key_of(one) for one in (of, by)]
         loss, cost = self.vocabulary.loss.key, self.vocabulary.objective.key
-        return keys[0] in (loss, cost) and keys != [cost, loss]
+        if keys[0] in (loss, cost):
+            return keys != [cost, loss]
+        if self.vocabulary.program is None:
+            return tuple(keys) not in PARTIALS
+        equation = self.vocabulary.program.definitions.get(keys[0])
+        return equation is None or keys[1] not in map(key_of, elements(equation.rhs))
 
     def matrix(self, node: Basic) -> Basic:
         if isinstance(node, ArrayOf):
@@ -153,8 +193,14 @@ class Normal:
         if isinstance(node, Expr):
             return self(node)
         node = node.func(*(self.matrix(part) for part in node.args))
-        if isinstance(node, PartialGradient) and self.total(*node.args):
-            return Gradient(*node.args)
+        if isinstance(node, (Gradient, PartialGradient)):
+            return (Gradient if self.total(*node.args) else PartialGradient)(*node.args)
+        if isinstance(node, (Jacobian, TotalJacobian)):
+            row = self.tensors[node.args[0].key].role in ("loss", "cost")  # a fraction beside a matrix
+            return (TotalJacobian if self.total(*node.args) and not row else Jacobian)(*node.args)
+        if isinstance(node, FunctionOf) and node.args[0].key in self.undefined:
+            t = Symbol("t_1")
+            return Elementwise(Lambda((t,), Undefined(self.undefined[node.args[0].key], (0,), t)), node.args[1])
         if isinstance(node, FunctionSlope) and node.args[0].key in self.undefined:
             t = Symbol("t_1")
             return Elementwise(Lambda((t,), Undefined(self.undefined[node.args[0].key], (1,), t)), node.args[1])
@@ -183,15 +229,24 @@ def renamed(node: Basic, letters, extents=None, scope=()) -> Basic:
     return node.func(*(renamed(part, letters, extents) for part in node.args))
 
 
-def as_read(node: Basic, latex: str, notation: Notation, vocabulary: Vocabulary) -> Basic:
+def alike(node: Basic, depth: int = 0) -> Basic:
+    """An index expression whose bound letters are named after the sums that they stand under."""
+    if isinstance(node, MatrixExpression) or not node.args:
+        return node
+    if isinstance(node, (Sum, Inner)):
+        letters = [limit[0] for limit in node.limits] if isinstance(node, Sum) else [node.args[2]]
+        node = node.xreplace({letter: index(f"v{depth + n}") for n, letter in enumerate(letters)})
+        depth += len(letters)
+    return node.func(*(alike(part, depth) for part in node.args))
+
+
+def as_read(node: Basic, latex: str, notation: Notation, vocabulary: Vocabulary, names: Mapping = MappingProxyType({})):
     """An index expression with the letters that reading gives to indices that are called after layers."""
     if not notation.unit_index or isinstance(node, MatrixExpression):
         return node
-    from symbolic.reading.grammar import parse_formula
-
     table = SymbolTable(notation, vocabulary)
     _, _, units = table.letters_in([parse_formula(latex)])
-    names = index_names((node,), vocabulary.tensors, {})
+    names = index_names((node,), vocabulary.tensors, names)
     letters = {}
     for (letter, extent), primes in names.items():
         label = table.printer.widths.get(extent)
@@ -202,6 +257,9 @@ def as_read(node: Basic, latex: str, notation: Notation, vocabulary: Vocabulary)
         tensor = vocabulary.tensors.get(key_of(part) or "") if isinstance(part, Indexed) else None
         if tensor is not None:
             free.update(zip(indices_of(part), tensor.shape, strict=True))
+    for letter in {letter for letter, _ in names} - set(free):
+        sizes = [extent for other, extent in names if other == letter]
+        free |= {letter: sizes[0]} if len(sizes) == 1 else {}
     return renamed(node, letters, free)
 
 
@@ -215,7 +273,7 @@ def back(node: Basic, notation: Notation, vocabulary: Vocabulary, left: Basic | 
         _, found = notation.read(f"{notation.write(left, of=vocabulary)} = {latex}", of=vocabulary, form=form).sides
     normal = Normal(vocabulary, notation)
     wanted = as_read(normal(node), latex, notation, vocabulary)
-    assert normal(found) == wanted, (latex, str(found), str(wanted))
+    assert alike(normal(found)) == alike(wanted), (latex, str(found), str(wanted))
 
 
 # ---------------------------------------------------------------------- what derivations are made of
@@ -372,3 +430,292 @@ def test_random_matrices_come_back(expression, notation):
         return
     assume(form.has(ArrayOf) and not any(map(counts_ones, preorder_traversal(form))))
     back(form, notation, Vocabulary(TENSORS), ArrayOf("A"))
+
+
+# ---------------------------------------------------------------------- what pages print
+
+
+@contextmanager
+def recorded(monkeypatch):
+    """Everything that printers write while this lasts: text, expression, vocabulary, and the names of indices then."""
+    found, of = {}, {}
+    write, make = LatexPrinter.doprint, Vocabulary.printer
+
+    def printer(self, notation):
+        made = make(self, notation)
+        of[id(made)] = (self, made)
+        return made
+
+    def doprint(self, expr):
+        text = write(self, expr)
+        if id(self) in of:
+            found.setdefault((id(self.notation), text, expr), (self.notation, of[id(self)][0], dict(self._names)))
+        return text
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Vocabulary, "printer", printer)
+        patch.setattr(LatexPrinter, "doprint", doprint)
+        yield found
+
+
+# Written by a few of their parts, with dots, or by rows; no formula says all of what they are.
+ABRIDGED = (Stacked, Abreast, Spelled, RowOf)
+
+
+def told_whole(expression, vocabulary):
+    """Whether a formula says all that the expression is: no omissions, and no variable of a function's definition."""
+    if expression.has(*ABRIDGED) or isinstance(expression, (Ones, Unit, Symbol)):
+        return False
+    symbols = {one for one in expression.free_symbols if isinstance(one, Symbol)}
+    free = {one for one in symbols if not one.is_integer and not one.name.startswith("t_")}
+    return free <= {Symbol(key, real=True) for key in vocabulary.tensors}
+
+
+def comes_back(text, expression, notation, vocabulary, names):
+    """Whether a text that was written under these names of indices reads as its expression."""
+    form = "matrix" if isinstance(expression, MatrixExpression) else None
+    normal = Normal(vocabulary, notation)
+    wanted = as_read(normal(expression), text, notation, vocabulary, names)
+    return alike(normal(notation.read(text, of=vocabulary, form=form))) == alike(wanted)
+
+
+def whole_pages():
+    yield derive(attention(), wrt=["x"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeltaformWarning)
+        yield from derive(Network.general(hidden="g(z)", output="softmax", loss="cross_entropy")).parts
+        yield derive(Network.parse("3 -> 2 elu -> 2 softplus; squared_error", examples=None))
+
+
+@pytest.mark.parametrize("notation", NOTATIONS.values(), ids=NOTATIONS)
+def test_every_line_of_a_page_comes_back(notation, monkeypatch):
+    count = 0
+    for one in whole_pages():
+        with recorded(monkeypatch) as found:
+            for form, detail in (("matrix", "layer"), ("component", "rule")):
+                one.latex(notation=notation, form=form, detail=detail)
+        for (_, text, expression), (_, vocabulary, names) in found.items():
+            if told_whole(expression, vocabulary):
+                assert comes_back(text, expression, notation, vocabulary, names), text
+                count += 1
+    assert count > 350
+
+
+# Two tensors of one letter; an entry of a tensor whose place is not written; a size that is not written.
+NOT_CLEAR = re.compile("two ways|no element of the tensor|nothing says how many")
+
+
+@pytest.mark.parametrize("name", NOTES)
+def test_the_lines_of_the_notes_come_back(name, monkeypatch):
+    with recorded(monkeypatch) as found:
+        NOTES[name]().latex()
+    count = unclear = 0
+    for (_, text, expression), (notation, vocabulary, names) in found.items():
+        if told_whole(expression, vocabulary):
+            try:
+                assert comes_back(text, expression, notation, vocabulary, names), text
+                count += 1
+            except FormulaError as error:
+                assert NOT_CLEAR.search(str(error)), text
+                unclear += 1
+    assert count > 35 and unclear < 12
+
+
+# ---------------------------------------------------------------------- numbers
+
+
+@pytest.mark.parametrize("notation", NOTATIONS.values(), ids=NOTATIONS)
+def test_gradients_that_were_read_compute_the_same(notation):
+    """The last lines of a derivation are written, read back, and put in the place of those that were derived."""
+    ours = derivation("3 -> 4 tanh -> 5 sigmoid -> 2 softmax; cross_entropy")
+    vocabulary = vocabulary_of(ours)
+    printer = vocabulary.printer(notation)
+    adjoints = {tensor.of: tensor for tensor in vocabulary.tensors.values() if tensor.role == "adjoint"}
+    results = []
+    for result in ours.results:
+        before, after = result.steps[0].before, result.steps[-1].after
+        with printer.lettering(before, after):
+            latex = f"{printer.doprint(before)} = {printer.doprint(after)}"
+        left, right = notation.read(latex, of=ours).sides
+        named = {
+            part: adjoints[key_of(part.by)][indices_of(part.by)]
+            for part in right.atoms(TotalDerivative) if key_of(part.by) in adjoints
+        }  # fmt: skip
+        indices = indices_of(left.by)
+        if len(indices) < len(result.indices):
+            indices = (vocabulary.example, *indices)
+        last = dataclasses.replace(result.steps[-1], after=right.xreplace(named))
+        results.append(dataclasses.replace(result, indices=indices, steps=(*result.steps[:-1], last)))
+    theirs = dataclasses.replace(ours, results=tuple(results))
+    network = Network.parse("3 -> 4 tanh -> 5 sigmoid -> 2 softmax; cross_entropy")
+    params, X, Y = data(network, 6, seed=1)
+    (loss, gradients), (other, found) = (lambdify(one).loss_and_gradients(params, X, Y) for one in (ours, theirs))
+    assert loss == other and gradients.keys() == found.keys()
+    for key in gradients:
+        np.testing.assert_allclose(found[key], gradients[key], rtol=1e-12, atol=1e-14)
+
+
+# ---------------------------------------------------------------------- what changes a formula changes what is read
+
+TOKENS = re.compile(r"\\[A-Za-z]+|[A-Za-z0-9]|[-+<>]")
+KINDS = ("abjkmpsxyzW", "0123", "+-", ("\\delta", "\\sigma", "\\top", "\\ell"), "<>")
+
+
+@settings(CALM, max_examples=150)
+@given(st.data(), st.sampled_from(PRESETS), st.booleans())
+def test_a_changed_sign_or_letter_reads_differently(pick, notation, matrices):
+    ours = derivation(ARCHITECTURES[0])
+    vocabulary = vocabulary_of(ours)
+    result = pick.draw(st.sampled_from(ours.results))
+    expression = pick.draw(st.sampled_from([step.after for step in result.steps] + [result.steps[0].before]))
+    if matrices:
+        try:
+            expression = matrix_form(expression, result.indices, vocabulary.tensors, vocabulary.example)
+        except NoMatrixForm:
+            return
+    latex = notation.write(expression, of=vocabulary)
+    tokens = [(m, kind) for m in TOKENS.finditer(latex) for kind in KINDS if m.group() in kind]
+    assume(tokens)
+    match, kind = pick.draw(st.sampled_from(tokens))
+    other = pick.draw(st.sampled_from([one for one in kind if one != match.group()]))
+    changed = f"{latex[: match.start()]}{other} {latex[match.end() :]}"
+    with suppress(FormulaSyntaxError):
+        assert notation.read(changed, of=vocabulary) != notation.read(latex, of=vocabulary), changed
+
+
+# ---------------------------------------------------------------------- what a formula may be written like
+
+N_0 = width(0)
+SAME = [
+    ("cs229", "z^{[1]} = W^{[1]}x+b^{[1]}", r"z^{[1]} = b^{[1]} + W^{[1]} x"),
+    ("cs229", r"a_j^{[1]}\left(1-a_j^{[1]}\right)", "(1 - a_j^{[1]}) a^{[1]}_j"),
+    ("cs229", r"\sum_{s = 1}^{n_0} {W}_{j s}^{[1]} x_s", r"\sum_{s=1}^{n_{0}}W_{js}^{[1]}x_{s}"),
+    ("cs229", r"(W^{[2]})^{\top} \delta^{[2]}", r"W^{[2]\top} \delta^{[2]}"),
+    ("post", r"[W^2]^\top \delta^2", r"{W}^{2\top} \delta^2"),
+    ("cs229", r"W^{[2]\top} \delta^{[2]} \circ g'(z^{[1]})", r"(W^{[2]\top} \delta^{[2]}) \circ g'(z^{[1]})"),
+    ("cs229", r"g(z_j^{[1]})^2", r"(g(z_j^{[1]}))^2"),
+    ("cs229", r"\frac{x_j}{2}", r"\frac{1}{2} x_j"),
+    ("cs229", r"\frac{x_j}{2}", r"x_j / 2"),
+    ("cs229", r"\left[W^{[1]}\right]_{4 \times 3} \left[x\right]_{3 \times 1}", "W^{[1]} x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "one", "other"), SAME)
+def test_spellings_of_the_same_formula(name, one, other):
+    read = NOTATIONS[name].read
+    assert read(one) == read(other)
+
+
+def test_what_a_formula_is():
+    cs229 = NOTATIONS["cs229"]
+    z, W, x = (usual_tensor(key, False) for key in ("z1", "W1", "x"))
+    assert cs229.read("z_j^{[1]}") == z[j]
+    assert cs229.read("z^{[1]}") == ArrayOf("z1")
+    assert cs229.read(r"\sum_{s=1}^{n_0} W_{js}^{[1]} x_s") == Sum(W[j, s] * x[s], over(s, N_0))
+    assert cs229.read("z^{[1](p)}") == ArrayOf("z1", p)
+    assert cs229.read("Z^{[1]}") == ArrayOf("z1")
+    assert cs229.read(r"z^{[\ell]} = W^{[\ell]} a^{[\ell-1]}").sides == (
+        ArrayOf("z[layer]"), Product(ArrayOf("W[layer]"), ArrayOf("a[layer-1]")),
+    )  # fmt: skip
+    assert cs229.read(r"\mathcal{L}", form="matrix") == ArrayOf("ell")
+    assert cs229.read("g(z_j^{[1]})") == Undefined("g", (0,), z[j])
+    assert NOTATIONS["nielsen"].read("z_j^{2}") == z[j]
+    assert NOTATIONS["goodfellow"].read("W_{sj}^{(1)}") == W[j, s]
+    ours = derivation(ARCHITECTURES[0])
+    tensors = ours.program.tensors
+    assert cs229.read(r"\sigma'(z_j^{[1]})", of=ours) == FunctionDerivative(tensors["a1"][p, j], tensors["z1"][p, j])
+    assert NOTATIONS["stacked"].read("h_i", of=ours) == tensors["a3"][p, j]
+
+
+REFUSED = [
+    (r"a_j^{[1]} + q_j", 1, 13, r"q _ { j } is no symbol of notation cs229; the letters of cs229 are x, y, z, a, W"),
+    (r"\delta^{[1]} x^{\top} +\n  \gamma", 1, 24, r"backslash|command"),
+    (r"W_j^{[1]}", 1, 1, "W _ { j } ^ { [ 1 ] } has 2 indices, not 1"),
+    (r"x_{js}", 1, 1, "x _ { j s } has one index, not 2"),
+    (r"z_j", 1, 1, "z has other marks than z _ { j }: layer, example or indices do not fit"),
+    (r"z_j^{2}", 1, 1, "other marks"),
+    (r"z_j^{[1]} + z_j^{[2]}", 1, 15, "index j runs over n_1 elements, and this axis has n_2"),
+    (r"W^{[1]} \delta^{[1]}", 1, 1, "a product of shapes that do not fit: n_1 x n_0 and n_1 x 1"),
+    (r"z^{[1]} + z^{[2]}", 1, 1, "a sum of shapes that do not fit: n_1 x 1 and n_2 x 1"),
+    (r"x + z_j^{[1]}", 1, 1, "a number is added to an array of shape n_0 x 1"),
+    (r"W^{[1]} x \circ x", 1, 1, r"A b \circ c can be (A b) \circ c or A (b \circ c); write brackets"),
+    (r"x \circ z^{[1]}", 1, 1, r"a product \circ of shapes that do not fit: n_0 x 1 and n_1 x 1"),
+    (r"z^{[1]} = x", 1, 11, "an equality of shapes that do not fit: n_1 x 1 and n_0 x 1"),
+    (r"\operatorname{sigmiod}(z_j^{[1]})", 1, 1, "no function|is no symbol"),
+    (r"\log x_j x_s", 1, 1, r"how far .log reaches can be read in two ways"),
+    (r"x_j / 2 x_s", 1, 1, "can be read in two ways"),
+    (r"2 \cdot 3 \circ 4", 1, 1, "brackets say which comes first"),
+    (r"\sum_{j} x_j", 1, 1, "a sum needs its letter"),
+    (r"\sum_{j=2}^{n_0} x_j", 1, 1, "a sum needs its letter"),
+    (r"\sum_{j=1}^{n_1} x_j", 1, 20, "index j runs over n_1 elements, and this axis has n_0"),
+    (r"\prod_{j=1}^{n_0} x_j", 1, 1, r".prod is not read"),
+    (r"x^{2}", 1, 1, "has a sign"),
+    (r"\mathbf{1}", 1, 1, "nothing says how many ones there are"),
+    (r"x_1 + \cdots + x_n", 1, 7, "an omission"),
+    (r"a = b, c = d", 1, 1, "one is read at a time"),
+    (r"z^{[1]} < 0", 1, 1, "< between formulas"),
+    (r"= x", 1, 1, "stands before it"),
+    (r"\hat{y}_j", 1, 1, "no symbol"),
+    (r"\frac{\partial}{\partial x_j}", 1, 1, "nothing behind it"),
+    (r"\nabla \mathcal{L}", 1, 1, "says not by what"),
+    (r"\begin{cases} 1 & \text{if } x_j \end{cases}", 1, 30, "expected a condition"),
+    (r"x \otimes x", 1, 1, "is no product of notation cs229"),
+    (r"9^{9^{9^9}}", 1, 4, "more than 300 digits"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("latex", "line", "column", "reason"), REFUSED, ids=[case[0] for case in REFUSED])
+def test_what_cannot_be_read_is_refused_with_its_place(latex, line, column, reason):
+    with pytest.raises(FormulaSyntaxError) as caught:
+        NOTATIONS["cs229"].read(latex)
+    message = str(caught.value)
+    assert reason in message or re.search(re.sub(r"\\[a-z]", ".", reason), message)
+    assert (caught.value.line, caught.value.column) == (line, column), message
+    first, shown, caret = message.split("\n")
+    assert first.startswith(f"line {line}, column {column}: ") and caret.strip() == "^" and len(shown) <= 4 + 2 * AROUND
+
+
+def test_a_letter_that_needs_a_network_says_so():
+    with pytest.raises(FormulaError, match=r"name it, as in read\(\.\.\., of=network\)"):
+        NOTATIONS["stacked"].read("h_i")
+
+
+def test_two_readings_are_both_named():
+    notation = NOTATIONS["cs229"]
+    square = Vocabulary({key: usual_tensor(key, False) for key in ("W1", "b1", "z1", "J", "ell")} | {
+        "x": Tensor("x", "input", shape=(width(1),)), "W1": Tensor("W", "parameter", 1, (width(1), width(1))),
+    })  # fmt: skip
+    with pytest.raises(FormulaError, match=r"can be \(A b\) \\circ c or A \(b \\circ c\)"):
+        notation.read(r"W^{[1]} x \circ b^{[1]}", of=square)
+    with pytest.raises(FormulaError, match="is a function and"):
+        notation.replace(functions={"g": "y"}).read("y(z_j^{[1]})", of=derivation(ARCHITECTURES[1]))
+    with pytest.raises(UsageError, match="form must be"):
+        notation.read("x", form="rows")
+
+
+@pytest.mark.parametrize(
+    "latex", [*HOSTILE.values(), "x_1 " * 2500, "[i=j]" * 3000, r"\mathbf{1} " * 1200, "I " * 5000]
+)
+def test_hostile_formulas_are_read_or_refused_in_time(latex):
+    start = time.perf_counter()
+    with suppress(FormulaSyntaxError):
+        NOTATIONS["cs229"].read(latex)
+    assert time.perf_counter() - start < 10
+
+
+PARTS = [
+    "a^{[1]}", "W^{[2]}", "x_j", "z_j^{[1]}", r"\delta^{[2]}", r"\mathcal{L}", "J", r"\top", r"\circ", r"\mathbf{1}",
+    r"\nabla_{z^{[1]}}", r"\frac{\partial J}{\partial W^{[1]}}", r"\sum_{p=1}^{N}", "(p)", "[j = s]", "g(", "n_1",
+    "^2", "'", "(", ")", "1", "-", "+", r"\log", r"\partial", r"\frac{\partial}{\partial x_j}", "}_j", ")_j", "e_j",
+    r"\operatorname{diag}(", r"\max(0, ", r"\cdot", "x", "y", r"\frac{1}{", r"\bar{a}", r"\mathbf{1}\{", r"\}", "> 0",
+    "=", "e^{", "}",
+]  # fmt: skip
+
+
+@settings(CALM, max_examples=400)
+@given(st.lists(st.sampled_from(PARTS), max_size=9), st.sampled_from(PRESETS))
+def test_any_formula_is_read_or_refused(parts, notation):
+    try:
+        notation.read(" ".join(parts))
+    except FormulaSyntaxError as error:
+        assert str(error).isascii() and error.line >= 1

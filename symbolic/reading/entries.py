@@ -10,11 +10,12 @@ from typing import Any
 
 from sympy import Add, Basic, Expr, Integer, KroneckerDelta, Mul, Sum, Symbol
 
-from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
+from symbolic.expressions import Applied, FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.matrices import (
     ArrayOf,
     Diagonal,
     Elementwise,
+    FunctionOf,
     FunctionSlope,
     Gradient,
     Hadamard,
@@ -27,7 +28,9 @@ from symbolic.matrices import (
     Scalar,
     Scale,
     SumOver,
+    TotalJacobian,
     Transpose,
+    Unit,
 )
 from symbolic.reading.values import Misfit
 from symbolic.tensors import Tensor, over
@@ -55,8 +58,8 @@ class Entries:
             sizes = [n for n, usual in zip(tensor.shape, tensor.indices, strict=True) if usual != node.example]
             rows, columns = [*sizes, None, None][:2]
             return rows, columns
-        if isinstance(node, Ones):
-            return node.args[0], None
+        if isinstance(node, (Ones, Unit)):
+            return node.args[-1], None
         if isinstance(node, Identity):
             return node.args[0], node.args[0]
         if isinstance(node, Transpose):
@@ -67,7 +70,7 @@ class Entries:
             return rows, rows
         if isinstance(node, Product):
             return self.shape(node.args[0])[0], self.shape(node.args[-1])[1]
-        if isinstance(node, Jacobian):
+        if isinstance(node, (Jacobian, TotalJacobian)):
             by = self.shape(node.args[1])[0] if isinstance(node.args[1], ArrayOf) else None
             return self.shape(node.args[0])[0], by
         if isinstance(node, (Gradient, PartialGradient, FunctionSlope)):
@@ -105,9 +108,14 @@ class Entries:
         if isinstance(node, Elementwise):
             places = zip(node.function.variables, node.arguments, strict=True)
             return node.function.expr.xreplace({slot: self.entry(part, row, column) for slot, part in places})
-        if isinstance(node, Jacobian):
+        if isinstance(node, FunctionOf):
+            array, argument = node.args
+            return Applied(self.entry(array, row, None), self.entry(argument, row, None))
+        if isinstance(node, Unit):
+            return KroneckerDelta(row, node.args[0])
+        if isinstance(node, (Jacobian, TotalJacobian)):
             of, by = node.args
-            return PartialDerivative(
+            return (PartialDerivative if isinstance(node, Jacobian) else TotalDerivative)(
                 self.entry(of, row, None), self.entry(by, column, None) if isinstance(by, ArrayOf) else by
             )
         for kind, derivative in _DERIVATIVES.items():

@@ -16,13 +16,13 @@ from sympy.core.relational import Equality, GreaterThan, LessThan, Relational, S
 from sympy.core.relational import Unequality as Unequal
 
 from symbolic.expressions import Entry, Inner
-from symbolic.matrices import Identity, Ones, Product, SumOver, Transpose
+from symbolic.matrices import Identity, Ones, Product, SumOver, Transpose, Unit
 from symbolic.matrixform import transpose
 from symbolic.notationchecks import INDEX_LETTERS
 from symbolic.reading import syntax
 from symbolic.reading.marks import Marked, marked, pieces, text_of, written
 from symbolic.reading.symbols import SymbolTable
-from symbolic.reading.values import JOINS, Combination, Comparison, Condition, Misfit, Value
+from symbolic.reading.values import JOINS, LONGEST_NUMBER, Combination, Comparison, Condition, Misfit, Value
 from symbolic.reading.walk import NeedsExamples, Walk, counted
 from symbolic.tensors import index, over
 
@@ -102,6 +102,8 @@ class Resolver(Walk):
             if any(one.example or one.stacked for one in other.find(symbol, argument)):
                 raise NeedsExamples
         fitting = [one for one in found if not one.below or len(one.below) == len(self.table.axes(one.tensor))]
+        if len(fitting) > 1 and self.notation.mark_examples:  # what is about an example would say so
+            fitting = [one for one in fitting if one.example or one.stacked or self.example not in one.tensor.indices]
         values = [self.tensor(one, node) for one in fitting or found[:1]]
         text = written(node)
         if argument:
@@ -119,6 +121,12 @@ class Resolver(Walk):
                     values.append(Value(kind(extent), extent, columns))
                 elif [written(mark) for mark in symbol.above] == [self.table.transpose]:
                     values.append(Value(transpose(kind(extent)), columns, extent))
+        if symbol.core == text_of(self.notation.unit) and len(symbol.below) == 1 and not symbol.primes:
+            extent = self.values.unknown()
+            transposed = [written(mark) for mark in symbol.above] == [self.table.transpose]
+            if (transposed or not symbol.above) and self.letter(symbol.below[0])[0] is not None:
+                unit = Unit(self.position(symbol.below[0], None), extent)
+                values.append(Value(transpose(unit), None, extent) if transposed else Value(unit, extent))
         if not values:
             letter, own = self.letter(node) if not symbol.above else (None, None)
             if letter is not None and (own is not None or letter in self.used):
@@ -152,6 +160,9 @@ class Resolver(Walk):
     def entry(self, value: Value, below: syntax.Node) -> Value:
         """One entry of an array that is written in brackets."""
         sizes = [size for size in (value.rows, value.columns) if size is not None]
+        if value.is_array and isinstance(below, syntax.Product) and set(below.signs) == {r"\times"}:
+            self.sized(value, below)
+            return value
         parts = pieces(below)
         if not value.is_array or not sizes:
             self.refuse(below, "an index behind something that is no array")
@@ -159,6 +170,17 @@ class Resolver(Walk):
             self.refuse(below, f"an array of shape {self.values.shape(value)} has {counted(len(sizes), 'index')}")
         letters = [self.position(part, self.values.size(size)) for part, size in zip(parts, sizes, strict=True)]
         return Value(Entry(self.engine(value), *letters))
+
+    def sized(self, value: Value, below: syntax.Product) -> None:
+        """Check a shape that is written below an array: one number for each size, wherever it stands."""
+        texts = [written(factor) for factor in below.factors]
+        sizes = [Integer(1) if size is None else self.values.size(size) for size in (value.rows, value.columns)]
+        if len(texts) != 2 or not all(text.isdigit() for text in texts):
+            self.refuse(below, "a shape is two numbers, as in 2 \times 4")
+        for size, text in zip(sizes, texts, strict=True):
+            number = size if size.is_Integer else self.numbers.setdefault(size, Integer(int(text)))
+            if number != int(text):
+                self.refuse(below, f"the size {size} is {number} elsewhere, and {text} here")
 
     def raised(self, base: Value, node: syntax.Scripts) -> Value:
         """The transpose, or a power."""
@@ -321,6 +343,8 @@ class Resolver(Walk):
         return Value(Inner(sides[0], sides[1], letter, self.values.size(left.rows)))
 
     def _number(self, node: syntax.Number) -> Value:
+        if len(node.text) > LONGEST_NUMBER:
+            raise Misfit(f"a number of more than {LONGEST_NUMBER} digits")
         return Value(Rational(node.text))
 
     _readers: tuple[tuple[type[syntax.Node], Callable[..., Value]], ...] = (

@@ -24,6 +24,7 @@ from symbolic.matrices import (
     Gradient,
     Jacobian,
     PartialGradient,
+    TotalJacobian,
     Transpose,
 )
 from symbolic.printorder import FUNCTIONS
@@ -33,11 +34,11 @@ from symbolic.reading.resolver import Resolver
 from symbolic.reading.values import Comparison, Misfit, Value
 from symbolic.tensors import indices_of, is_letter, key_of
 
-# Functions of SymPy that a page may name, by how it names them.
+# Functions of SymPy that a page may name; none of them takes long to make of a number.
 _NAMED = (
     "exp", "log", "sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh", "coth", "sech", "csch", "asin",
-    "acos", "atan", "acot", "asinh", "acosh", "atanh", "acoth", "erf", "erfc", "erfi", "gamma", "loggamma", "digamma",
-    "sign", "floor", "ceiling", "Max", "Min", "atan2", "LambertW", "sinc", "cbrt",
+    "acos", "atan", "acot", "asinh", "acosh", "atanh", "acoth", "erf", "erfc", "erfi", "sign", "floor", "ceiling",
+    "Max", "Min", "atan2", "sinc",
 )  # fmt: skip
 KNOWN_FUNCTIONS: Mapping[str, Callable[..., Expr]] = {
     text_of(FUNCTIONS.get(name) or rf"\operatorname{{{name}}}"): getattr(sympy, name) for name in _NAMED
@@ -169,11 +170,19 @@ class Formula(Resolver):
                     self.refuse(item, "a prime at a function of several arguments")
                 orders = [order, *[0] * (len(arguments) - 1)]
                 return self._scripted(self._undefined(undefined[0], orders, arguments), whole)
-            if meanings:
+            if meanings and not (order == 0 and self._is_itself(head, [key for _, key in meanings])):
                 return self._named(item, [key for _, key in meanings], order, arguments, whole)
-            if order:
+            if order and not meanings:
                 self.refuse(item, f"the derivative of {self.shown(item)} is written out")
             return self._scripted(self._known(head, nodes, arguments), whole)
+
+    def _is_itself(self, head: str, keys: Sequence[str]) -> bool:
+        """Whether a name is that of a function of SymPy, which the tensors of that name are: a = tanh(z)."""
+        program, function = self.table.vocabulary.program, KNOWN_FUNCTIONS.get(head)
+        if function is None or program is None:
+            return function is not None
+        sides = [program.definitions[key].rhs for key in keys if key in program.definitions]
+        return all(len(side.args) == 1 and side == function(*side.args) for side in sides)
 
     def _known(self, head: str, nodes: Sequence[syntax.Node], arguments: Sequence[Value]) -> Value:
         if head == r"\max" and len(arguments) == 2 and nodes[0] == syntax.Number("0"):
@@ -351,7 +360,8 @@ class Formula(Resolver):
                 bottom = self.values.array(by)
                 kind = Gradient if self._is_total(top.node.key, key) else PartialGradient
                 return Value(kind(top.node, bottom.node))
-            return Value(Jacobian(top.node, by.node), top.rows)
+            kinds = (TotalJacobian, Jacobian)
+            return Value(kinds[not self._is_total(top.node.key, key)](top.node, by.node), top.rows)
         if not isinstance(by.node, ArrayOf):
             raise Misfit("a derivative by something that is no tensor")
         total = self._is_total(top.node.key, by.node.key)
@@ -359,9 +369,9 @@ class Formula(Resolver):
             top = Value(ArrayOf(top.node.key), top.rows, top.columns)  # of all examples, by all examples
         if top.is_number:
             return Value((Gradient if total else PartialGradient)(top.node, by.node), by.rows, by.columns)
-        if total or top.columns is not None or by.columns is not None:
-            raise Misfit("of derivatives of a column only those by a column in its equation make a matrix")
-        return Value(Jacobian(top.node, by.node), top.rows, by.rows)
+        if top.columns is not None or by.columns is not None:
+            raise Misfit("of derivatives of an array only those of a column by a column make a matrix")
+        return Value((TotalJacobian if total else Jacobian)(top.node, by.node), top.rows, by.rows)
 
     def _differentiated(self, item: syntax.Fraction, rest: Sequence[syntax.Node]) -> Value:
         below = item.below

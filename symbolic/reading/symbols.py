@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sympy import Expr, Integer, Symbol
 
@@ -24,7 +24,7 @@ from symbolic.tensors import Tensor, elements, index, key_of, size
 from symbolic.vocabulary import EXAMPLE, Vocabulary, usual_tensor
 
 # Tensors of a dense network; the adjoints of those that have no letter for theirs come last.
-_USUAL = ("x", "y", "z", "a", "W", "b", "ell", "J", "delta", "adj_x", "adj_a", "adj_y", "adj_W", "adj_b")
+_USUAL = ("x", "y", "z", "a", "W", "b", "ell", "J", "delta", "adj_x", "adj_a", "adj_y", "adj_b")
 _WITHOUT_LAYER = ("x", "y", "ell", "J", "adj_x", "adj_y")
 
 
@@ -135,7 +135,8 @@ class SymbolTable:
             if isinstance(part, (Scripts, BigOperator)) and part.below is not None:
                 found = (self.letters.get(written(one)) for one in walk(part.below))
                 used |= {letter for letter in found if letter is not None}
-            if isinstance(part, Scripts) and (unit := self.unit(marked(part))) is not None:
+            bare = replace(part, above=None) if isinstance(part, Scripts) else part  # n_1^2 is a power of n_1
+            if isinstance(part, Scripts) and (unit := self.unit(marked(bare))) is not None:
                 units[unit] = None
             elif isinstance(part, SymbolNode) and (letter := self.letters.get(part.latex)) is not None:
                 letters.add(letter)
@@ -152,7 +153,8 @@ class SymbolTable:
         while name.startswith(r"\tilde { ") and name.endswith(" }"):
             name = name[len(r"\tilde { ") : -2]
         name = name.removeprefix("\\") if name[:1] == "\\" and name[1:] in GREEK else name
-        if not re.fullmatch(r"[A-Za-z][A-Za-z0-9]*", name) or (len(name) > 1 and name not in GREEK):
+        plain = re.fullmatch(r"[a-z]+", name, re.ASCII) and (len(name) == 1 or name in GREEK)
+        if not plain or text == self.transpose:
             return None
         letter = index(name)
         if text_of(self.notation.index(letter)) != text:
@@ -302,10 +304,9 @@ class SymbolTable:
             table.setdefault(text_of(self.notation.function(function)), []).append(("defines", key))
         program = self.vocabulary.program
         rhs = [equation.rhs for equation in program.equations] if program is not None else []
-        names = {node.name for side in rhs for node in side.atoms(Undefined)} | set(self.notation.functions)
-        for name in sorted(names):
-            if name in self.notation.functions and any(f.name == name for f in self.vocabulary.functions.values()):
-                continue
+        inside = {node.name for side in rhs for node in side.atoms(Undefined)}
+        named = {function.name for function in self.vocabulary.functions.values()}
+        for name in sorted(inside | (set(self.notation.functions) - named)):
             table.setdefault(text_of(self.notation.function(name)), []).append(("undefined", name))
         return table
 

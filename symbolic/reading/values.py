@@ -16,9 +16,12 @@ from sympy.core.relational import Relational
 
 from symbolic.matrices import (
     Elementwise,
+    Gradient,
     Hadamard,
+    Jacobian,
     MatrixExpression,
     Ones,
+    PartialGradient,
     Plus,
     Product,
     Scalar,
@@ -28,6 +31,9 @@ from symbolic.matrices import (
 from symbolic.matrixform import hadamard, letters_of, matrix_form, plus, product, scale, transpose
 from symbolic.recognition import is_constant
 from symbolic.tensors import Tensor, free_letters
+
+# Digits of a number; nobody writes one of more, and SymPy would work out any power of it.
+LONGEST_NUMBER = 300
 
 
 class Misfit(Exception):
@@ -208,6 +214,8 @@ class Values:
             if chain and chain[0].rows is None and chain[-1].columns is None:
                 numbers.append(product(*(part.node for part in chain)))
                 chain = []
+            if chain and chain[-1].columns is None and value.rows is not None:
+                chain[-1] = _as_row(chain[-1])
             if chain and not self.agree(chain[-1].columns, value.rows):
                 shapes = f"{self.shape(Value(Integer(0), chain[0].rows, chain[-1].columns))} and {self.shape(value)}"
                 raise Misfit(f"a product of shapes that do not fit: {shapes}")
@@ -254,11 +262,15 @@ class Values:
 
     def power(self, base: Value, exponent: Expr, sign: str) -> Value:
         """sign: the sign of an entrywise power, empty for one of a number."""
+        numbers = [node for node in (base.node, exponent) if node.is_Rational]
+        if len(numbers) == 2 and abs(exponent) * max(map(_digits, (numbers[0].p, numbers[0].q))) > LONGEST_NUMBER:
+            raise Misfit(f"a number of more than {LONGEST_NUMBER} digits")
         if not base.is_array:
             if sign:
                 raise Misfit(f"{sign} {exponent} is the power of every entry of an array, and this is a number")
             return Value(Pow(base.expr, exponent))
-        if bool(sign) == base.is_number:
+        single = all(n is None or self.size(n) == 1 for n in (base.rows, base.columns))
+        if bool(sign) == base.is_number and not (single and not base.is_number):
             raise Misfit(
                 "the power of every entry of an array has a sign, as in a^{\\circ 2}; that of a number has none"
             )
@@ -334,6 +346,17 @@ def _values(case: tuple[Value, Condition]) -> list[Value]:
         elif isinstance(test, Combination):
             waiting += test.parts
     return found
+
+
+def _digits(number: int) -> int:
+    return len(str(abs(number)))
+
+
+def _as_row(value: Value) -> Value:
+    """A gradient as the row that the derivatives of a scalar are as well: beside a matrix a fraction is that."""
+    if isinstance(value.node, (Gradient, PartialGradient)) and value.columns is None:
+        return Value(Jacobian(*value.node.args), None, value.rows)
+    return value
 
 
 def _powered(node: Basic, exponent: Expr) -> Basic:

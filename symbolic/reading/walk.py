@@ -53,6 +53,7 @@ class Walk:
         self.entries = Entries(table.tensors, self.fresh)
         self.extents: dict[Symbol, Expr] = {}
         self.letters, self.used, self.units = table.letters_in(nodes)
+        self.numbers: dict[Expr, Expr] = {}
         self.met: set[str] = set()
 
     def refuse(self, node: syntax.Node, reason: str) -> NoReturn:
@@ -77,7 +78,7 @@ class Walk:
     def hint(self, node: syntax.Node) -> str:
         """What may have been meant instead."""
         text = marked(node).core
-        known = {text_of(one): one for one in self.table.spellings()}
+        known = {text_of(one): one for one in self.table.spellings() if text_of(one) != text}
         close = difflib.get_close_matches(text, known, n=1, cutoff=0.5) if len(text) < 40 else []
         if close:
             return f"; did you mean {known[close[0]]}?"
