@@ -1,5 +1,6 @@
 """The note `stacked`: its lines in its order, all of them verified, wrong ones found, and its page as a golden file."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ from sympy import Expr, Rational
 
 from symbolic import ACTIVATIONS, LOSSES
 from symbolic.errors import DerivationError
-from symbolic.matrices import ArrayOf, Diagonal, FunctionSlope, Scalar, Scale, Transpose, Unit
+from symbolic.matrices import ArrayOf, Diagonal, FunctionSlope, PartialGradient, Scalar, Scale, Transpose, Unit
 from symbolic.notations import NOTATIONS
 from symbolic.notes.exposition import Display, Exposition, Setting
 from symbolic.notes.jacobians import JacobianTelling, path
@@ -22,7 +23,10 @@ SLOPE = r"\operatorname{ReLU}'(z^{[2]})"
 ERROR = r"W^{[3]\top} (a^{[3]} - y)"
 STACK = r"\text{---} \; \mathbf{w}_1^{[1]\top} \; \text{---}"
 LINES = {
-    "counts": [r"\sum_{i=1}^{r} (n_{i-1} n_i + n_i)", r"(2 \cdot 3 + 3) + (3 \cdot 4 + 4) + (4 \cdot 1 + 1) = 30"],
+    "counts": [
+        r"\sum_{\ell=1}^{r} (n_{\ell-1} n_{\ell} + n_{\ell})",
+        r"(2 \cdot 3 + 3) + (3 \cdot 4 + 4) + (4 \cdot 1 + 1) = 30",
+    ],
     "units": [
         r"a_1^{[1]} &= \operatorname{ReLU}(\theta_1 x_1 + \theta_4 x_2 + b_1^{[1]})",
         r"a_2^{[1]} &= \operatorname{ReLU}(\theta_2 x_1 + \theta_5 x_2 + b_2^{[1]})",
@@ -44,14 +48,17 @@ LINES = {
     "tools": [
         r"\by{gradient (tool 1)}", r"\begin{bmatrix} 6 x_1 x_2 \\[0.3ex] 3 x_1^2 \end{bmatrix}",
         r"\by{Jacobian (tool 2)}", r"\by{law of total derivatives (tool 3)}",
-        r"\sum_{l=1}^{k} \frac{\partial f_m}{\partial g_l} \frac{\partial g_l}{\partial x_n}",
+        r"\sum_{s=1}^{k} \frac{\partial f_m}{\partial g_s} \frac{\partial g_s}{\partial x_n}",
         r"\by{product of Jacobians (tool 4)}", r"\by{diagonal Jacobian (tool 5)}",
+        r"\operatorname{ReLU}'(z_i^{[\ell]}) &= \mathbf{1}\{z_i^{[\ell]} > 0\}",
+        r"$\operatorname{ReLU}'(z_i^{[\ell]}) = 0$",
     ],
     "algorithm": [
         r"\theta := \theta - \alpha \nabla_{\theta} L^{(t)}(\theta)", r"--sampling uniform --iterations",
     ],
     "chain": [
-        r"\frac{\partial L}{\partial W_{ij}^{[2]}} &= \left(\frac{\partial L}{\partial a^{[3]}} "
+        r"\frac{\partial L}{\partial W_{ij}^{[2]}} &= "
+        r"\left(\left(\frac{\partial L}{\partial a^{[3]}}\right)^{\top} "
         r"\frac{\partial a^{[3]}}{\partial z^{[3]}}\right) \left(\frac{\partial z^{[3]}}{\partial a^{[2]}}\right) "
         r"\left(\frac{\partial a^{[2]}}{\partial z^{[2]}}\right) "
         r"\left(\frac{\partial z^{[2]}}{\partial W_{ij}^{[2]}}\right) \by{product of Jacobians (tool 4)}",
@@ -69,9 +76,12 @@ LINES = {
     ],
     "any layer": [
         r"\frac{\partial L}{\partial z^{[r]}} &= a^{[r]} - y",
-        r"\left(W^{[i+1]\top} \frac{\partial L}{\partial z^{[i+1]}}\right) \odot \operatorname{ReLU}'(z^{[i]})",
-        r"\frac{\partial L}{\partial W^{[i]}} &= \frac{\partial L}{\partial z^{[i]}} a^{[i-1]\top}",
-        r"\frac{\partial L}{\partial b^{[i]}} &= \frac{\partial L}{\partial z^{[i]}}",
+        r"&= \left(\frac{\partial L}{\partial z^{[\ell+1]}}\right)^{\top} "
+        r"\frac{\partial z^{[\ell+1]}}{\partial a^{[\ell]}} ",
+        r"\left(W^{[\ell+1]\top} \frac{\partial L}{\partial z^{[\ell+1]}}\right) "
+        r"\odot \operatorname{ReLU}'(z^{[\ell]})",
+        r"\frac{\partial L}{\partial W^{[\ell]}} &= \frac{\partial L}{\partial z^{[\ell]}} a^{[\ell-1]\top}",
+        r"\frac{\partial L}{\partial b^{[\ell]}} &= \frac{\partial L}{\partial z^{[\ell]}}",
     ],
 }  # fmt: skip
 
@@ -152,6 +162,23 @@ def test_the_mistakes_of_the_note_are_found(line, old, new):
     assert found_false(with_step(chain, number, wrong))
 
 
+def test_the_derivative_of_the_loss_by_a_vector_is_a_column_everywhere():
+    """A row is written as one: nowhere is dL/da the first factor of a product without its sign."""
+    text = PAGE.latex()
+    row = re.compile(r"\\frac\{\\partial L\}\{\\partial [az]\^\{\[[^]]*\]\}\} \\frac\{\\partial [az]")
+    assert not row.search(text)
+    chain = chain_of("W2")
+    first = chain.steps[0].after
+    (turned,) = (node for node in first.atoms(Transpose) if isinstance(node.args[0], PartialGradient))
+    assert found_false(with_step(chain, 0, first.xreplace({turned: turned.args[0]})))
+
+
+def test_where_two_cases_meet_the_page_says_what_is_taken():
+    assert "corner" in PAGE.latex()
+    assert "corner" not in exposition(activation=ACTIVATIONS["tanh"]).latex()
+    assert r"\operatorname{LReLU}'(z_i^{[\ell]}) = 0.01" in exposition(activation=ACTIVATIONS["leaky_relu"]).latex()
+
+
 def test_a_swapped_index_is_found():
     chain = chain_of("W2")
     j, s = index("j"), index("s")
@@ -166,7 +193,7 @@ def test_a_swapped_index_is_found():
 def test_it_is_told_of_other_networks_too(activation, output, loss):
     page = exposition(activation=ACTIVATIONS[activation], output=ACTIVATIONS[output], loss=LOSSES[loss])
     assert page.verify(points=1).ok
-    assert "ReLU" not in page.latex()
+    assert r"\operatorname{ReLU}" not in page.latex()
 
 
 def test_a_product_of_jacobians_is_made_for_a_layer_that_mixes_its_units():

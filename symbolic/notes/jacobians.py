@@ -23,6 +23,7 @@ from symbolic.matrices import (
     Gradient,
     Identity,
     Jacobian,
+    PartialGradient,
     Product,
     Scalar,
     Scale,
@@ -57,7 +58,9 @@ class JacobianTelling(Telling):
     def factored(self, above: str = "", together: int = 0) -> JacobianTelling:
         """dL/dv as the Jacobians of the equations that lead from v to L, the last one first.
 
-        above:    the path ends at this tensor u, and the gradient of L by u comes first, as a row.
+        The Jacobian of L, one row, is its gradient turned, so that a derivative of L by a column is always a column.
+
+        above:    the path ends at this tensor u, and the gradient of L by u comes first, turned.
         together: so many factors make one group, and every other one a group by itself; 0 makes no groups.
         """
         goal = key_of(self.head.of) or ""
@@ -67,6 +70,8 @@ class JacobianTelling(Telling):
         factors.append(Jacobian(columns[-1], self.head.by))
         if above:
             factors.insert(0, Transpose(Gradient(_column(self.setting, goal), columns[0])))
+        elif len(columns) > 1:
+            factors[0] = Transpose(PartialGradient(*columns[:2]))
         if together:
             factors = [Product(*factors[:together]), *(Product(factor) for factor in factors[together:])]
         self.to(PRODUCT, Product(*factors))
@@ -85,8 +90,10 @@ class JacobianTelling(Telling):
         return self
 
     def valued(self) -> JacobianTelling:
-        """Every Jacobian by its entries; one that is the identity is left out."""
+        """Every Jacobian, and every partial gradient turned, by its entries; one that is the identity is left out."""
         swap = {node: jacobian_value(self.setting, node) for node in self.now.atoms(Jacobian)}
+        turned = [node for node in self.now.atoms(Transpose) if isinstance(node.args[0], PartialGradient)]
+        swap |= {node: jacobian_value(self.setting, Jacobian(*node.args[0].args)) for node in turned}
         kept = [factor for factor in _factors(self.now.xreplace(swap)) if not isinstance(factor, Identity)]
         self.to(JACOBIAN, kept[0] if len(kept) == 1 else Product(*kept))
         return self
