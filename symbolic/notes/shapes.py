@@ -8,6 +8,7 @@ from sympy import Basic
 
 from symbolic.chains import ChainWriter
 from symbolic.errors import DerivationError
+from symbolic.matrices import ArrayOf, FunctionSlope
 from symbolic.matrixshapes import Shape, shape_of
 from symbolic.notation import Notation
 from symbolic.notes.exposition import Chain, Setting
@@ -33,6 +34,7 @@ def shape_rows(part: Chain | tuple[Setting, Equation], notation: Notation) -> It
             written = writer.matrix(side, indices, shape)
             if written is None:
                 raise DerivationError(f"{side} is written in components, which have no shape")
+            _check_slopes(written)
             found = shape_of(written, setting.tensors, setting.program.value_of)
             first = first or found
             if found != first:
@@ -40,3 +42,15 @@ def shape_rows(part: Chain | tuple[Setting, Equation], notation: Notation) -> It
         except DerivationError as error:
             problem = str(error)
         yield Row(f"{setting.name}: {name}", str(number), SHAPES.name, 1, float("inf") if problem else 0.0, problem)
+
+
+def _check_slopes(node: Basic) -> None:
+    """A slope is about the arrays of an equation as they are: a' of z, never of what is made from z.
+
+    Raises:
+        DerivationError: something else stands in it.
+    """
+    for slope in node.atoms(FunctionSlope):
+        other = [part for part in slope.args if not isinstance(part, ArrayOf)]
+        if other:
+            raise DerivationError(f"{slope} holds {other[0]}, which is no array of an equation")

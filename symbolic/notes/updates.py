@@ -29,7 +29,7 @@ class Updates:
     """v := v - alpha dL/dv for parameters of any layer, and the layers for which it is meant.
 
     setting: whose tensors have the letters of any layer. names: of the parameters, such as "W" and "b".
-    network: the network in which it is tried, at every layer of `layers`.
+    network: the network in which it is tried, at every layer of `layers`. Those must be all of its parameters.
     """
 
     setting: Setting
@@ -50,12 +50,23 @@ class Updates:
         return [*lines, Line(notation.layer_number(LAYER), [numbers])]
 
     def rows(self) -> Iterator[Row]:
-        """Moved by h along the step, the cost changes by -h times the sum of squares of the derivatives, or by +h."""
+        """Every parameter has its step.
+
+        Moved by h along it, the cost changes by -h times the sum of squares of the derivatives, or by +h.
+        """
         program = self.network.program
+        meant = {f"{name}{layer}" for layer in self.layers for name in self.names}
+        wanted = {tensor.key for tensor in program.parameters}
+        problems = [f"{key} has no step" for key in sorted(wanted - meant)]
+        problems += [f"{key} is no parameter" for key in sorted(meant - wanted)]
+        error = float("inf") if problems else 0.0
+        yield Row(f"{self.network.name}: parameters", "1", UPDATE.name, 0, error, ", ".join(problems))
         draws = drawn_points(program, _POINTS, 0, self.network.meaning(), self.network.derived())[:_POINTS]
         for layer in self.layers:
             for name in self.names:
                 key = f"{name}{layer}"
+                if key not in wanted:
+                    continue
                 error = max(self._error(draw, key) for draw in draws)
                 problem = "" if error <= _NEAR else "the cost does not change as it should"
                 yield Row(f"{self.network.name}: step by {key}", "1", UPDATE.name, _POINTS, float(error), problem)
