@@ -8,10 +8,12 @@ from sympy import Expr, Integer
 from symbolic import ACTIVATIONS, LOSSES
 from symbolic.duals import held
 from symbolic.errors import DerivationError
-from symbolic.matrices import ArrayOf, Hadamard, Plus, Product, Scalar, Scale, Transpose
+from symbolic.matrices import ArrayOf, FunctionSlope, Hadamard, Plus, Product, Scalar, Scale, Transpose
 from symbolic.matrixshapes import shape_of
+from symbolic.notes.arrays import Named
 from symbolic.notes.exposition import Chain, Display, Exposition, Heading
 from symbolic.notes.post import CORRECTIONS, exposition
+from symbolic.notes.shapes import shape_rows
 from symbolic.notes.updates import Updates
 
 PAGE = exposition()
@@ -36,8 +38,10 @@ OUTPUT = [
     r"&= \sum_{i=1}^{2} (a_i^2 - t_i) \sigma'(z_i^2) \frac{\partial (W^2 a^1 + b^2)_i}{\partial W^2}",
     r"\frac{\partial C}{\partial W^2} &= ((a^2 - t) \circ \sigma'(z^2)) [a^1]^\top",
     r"&= \delta^2 [a^1]^\top",
-    r"\delta^2 &= \frac{\partial C}{\partial z^2}",
+    r"\delta^2 &\equiv (a^2 - t) \circ \sigma'(z^2)",
+    r"\frac{\partial C}{\partial z^2} &= ",
     r"&= (a^2 - t) \circ \sigma'(z^2)",
+    r"&= \delta^2",
     r"\left[\frac{\partial C}{\partial W^2}\right]_{2 \times 4} &= "
     r"\left[\delta^2\right]_{2 \times 1} \left[a^1\right]_{4 \times 1}^{\top}",
     r"&= \sum_{i=1}^{2} (a_i^2 - t_i) \sigma'(z_i^2) \frac{\partial (W^2 a^1 + b^2)_i}{\partial b^2}",
@@ -53,19 +57,22 @@ HIDDEN = [
     r"&= \sum_{m=1}^{4} ([W^2]^\top \delta^2)_m \sigma'(z_m^1) \frac{\partial (W^1 a^0 + b^1)_m}{\partial W^1}",
     r"&= (([W^2]^\top \delta^2) \circ \sigma'(z^1)) [a^0]^\top",
     r"&= \delta^1 [a^0]^\top",
-    r"&= ([W^2]^\top \delta^2) \circ \sigma'(z^1)",
+    r"\delta^1 &\equiv ([W^2]^\top \delta^2) \circ \sigma'(z^1)",
+    r"\frac{\partial C}{\partial z^1} &= ",
+    r"&= \delta^1",
     r"\left[\frac{\partial C}{\partial W^1}\right]_{4 \times 3} &= "
     r"\left[\delta^1\right]_{4 \times 1} \left[a^0\right]_{3 \times 1}^{\top}",
     r"\left[\delta^1\right]_{4 \times 1} &= \left(\left[W^2\right]_{2 \times 4}^{\top} "
     r"\left[\delta^2\right]_{2 \times 1}\right) \circ \left[\sigma'(z^1)\right]_{4 \times 1}",
+    r"&= \sum_{m=1}^{4} ([W^2]^\top \delta^2)_m \sigma'(z_m^1) \frac{\partial (W^1 a^0 + b^1)_m}{\partial b^1}",
     r"\left[\frac{\partial C}{\partial b^1}\right]_{4 \times 1} &= \left[\delta^1\right]_{4 \times 1}",
 ]
 SUMMARY = [
     r"\boxed{",
     r"\frac{\partial C}{\partial W^2} &= \delta^2 [a^1]^\top", r"\frac{\partial C}{\partial b^2} &= \delta^2",
-    r"\delta^2 &= (a^2 - t) \circ \sigma'(z^2)",
+    r"\delta^2 &\equiv (a^2 - t) \circ \sigma'(z^2)",
     r"\frac{\partial C}{\partial W^1} &= \delta^1 [a^0]^\top", r"\frac{\partial C}{\partial b^1} &= \delta^1",
-    r"\delta^1 &= ([W^2]^\top \delta^2) \circ \sigma'(z^1)",
+    r"\delta^1 &\equiv ([W^2]^\top \delta^2) \circ \sigma'(z^1)",
     r"(a^L - t) \circ \sigma'(z^L)", r"([W^{l+1}]^\top \delta^{l+1}) \circ \sigma'(z^l)", r"\delta^l [a^{l-1}]^\top",
 ]  # fmt: skip
 
@@ -156,11 +163,43 @@ def test_shapes_are_multiplied_through():
 def test_a_step_in_the_wrong_direction_is_found():
     updates = next(part for block in PAGE.blocks if isinstance(block, Display) for part in block.parts
                    if isinstance(part, Updates))  # fmt: skip
-    assert [row.ok for row in updates.rows()] == [True] * 4
+    assert [row.ok for row in updates.rows()] == [True] * 5
     uphill = replace(updates.setting, program=replace(updates.setting.program, sense="maximise"))
     turned = replace(updates, setting=uphill)
     assert r"W^l + \alpha" in turned.lines(PAGE.notation)[0].right[0]
     assert all(row.ok for row in turned.rows()), "uphill, the cost grows"
+
+
+def test_every_parameter_has_its_step():
+    updates = next(part for block in PAGE.blocks if isinstance(block, Display) for part in block.parts
+                   if isinstance(part, Updates))  # fmt: skip
+    for changes, said in [
+        ({"layers": [1]}, "W2 has no step, b2 has no step"),
+        ({"names": ("W",)}, "b1 has no step, b2 has no step"),
+        ({"layers": [1, 2, 3]}, "W3 is no parameter, b3 is no parameter"),
+    ]:
+        wrong = [row.problem for row in replace(updates, **changes).rows() if not row.ok]
+        assert wrong == [said]
+
+
+def test_a_definition_that_is_another_quantity_is_found():
+    named = next(part for block in PAGE.blocks if isinstance(block, Display) for part in block.parts
+                 if isinstance(part, Named))  # fmt: skip
+    assert all(row.ok for row in named.rows())
+    last = named.chain.steps[-1]
+    steps = (*named.chain.steps[:-1], replace(last, after=scaled(last.after)))
+    assert not all(row.ok for row in Named(replace(named.chain, steps=steps)).rows())
+
+
+def test_a_slope_of_something_turned_has_no_shape():
+    chain = next(chain for chain in CHAINS if chain.name == "delta1")
+    after = chain.steps[-2].after
+    (slope,) = after.atoms(FunctionSlope)
+    for turned in ([0], [1], [0, 1]):
+        parts = [Transpose(part) if at in turned else part for at, part in enumerate(slope.args)]
+        step = replace(chain.steps[-1], after=after.xreplace({slope: FunctionSlope(*parts)}))
+        wrong = replace(chain, steps=(*chain.steps[:-1], step))
+        assert any("is no array of an equation" in row.problem for row in shape_rows(wrong, PAGE.notation))
 
 
 def test_a_derivative_of_what_is_written_out_recomputes_what_lies_between():

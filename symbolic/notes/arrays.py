@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Self
 
 from sympy import Basic, Expr, Mul, Sum, Symbol
@@ -10,12 +11,45 @@ from sympy.core.traversal import preorder_traversal
 
 from symbolic.arrayform import array_form
 from symbolic.calculus import letters, substitute_indices
+from symbolic.chains import ChainWriter, Line
 from symbolic.errors import DerivationError
 from symbolic.matrices import MatrixExpression
+from symbolic.notation import Notation
 from symbolic.notes.exposition import Chain
 from symbolic.notes.moves import Telling
-from symbolic.rules import EXCHANGE, NAME, Step
+from symbolic.rules import DEFINITION, EXCHANGE, NAME, Step
 from symbolic.tensors import key_of
+from symbolic.verification import Frame, Row, check_steps, drawn_points
+
+DEFINES = r"\equiv"
+# At how many points a definition is held against the derivative that it names.
+_POINTS = 3
+
+
+@dataclass(frozen=True)
+class Named:
+    """The name of a derivative, defined by the last line of the chain that derives it.
+
+    chain: its first head is the name.
+    """
+
+    chain: Chain
+
+    def lines(self, notation: Notation) -> list[Line]:
+        final = self.chain.final
+        writer = ChainWriter(final.setting.printer(notation), final.form)
+        with writer.printer.lettering(final.heads[0], final.steps[-1].after):
+            items = [(final.heads[0], ""), (final.steps[-1].after, "")]
+            lines = writer.chain(final.heads, items, final.indices, final.shape)
+        return [replace(lines[0], relation=DEFINES), *lines[1:]]
+
+    def rows(self) -> Iterator[Row]:
+        """The formula against the derivative."""
+        chain, setting = self.chain, self.chain.setting
+        draws = drawn_points(setting.program, _POINTS, 0, setting.meaning(), setting.derived(), both_sides=True)
+        frame = Frame(f"{setting.name}: {chain.heads[0]}", chain.indices, chain.shape, setting.tensors)
+        step = Step(DEFINITION, chain.heads[0], chain.steps[-1].after)
+        yield from check_steps(frame, [step], draws, setting.program.example)
 
 
 class ArrayTelling(Telling):

@@ -2,7 +2,8 @@
 
 Corrected against the note: the delta that comes from the output is that of layer 2, also where the note writes a 3; the
 bracket round W^2 in the definition of delta^1 encloses W^2; a vector times an array of three axes is written as the sum
-that it stands for, over the units; what is differentiated has brackets; a step of gradient descent assigns.
+that it stands for, over the units; what is differentiated has brackets; a step of gradient descent assigns. The note
+defines each delta by a formula; that it is the derivative by the pre-activation is derived here.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from symbolic.activations import ACTIVATIONS, Activation
 from symbolic.depth import DEPTH, LAYER, Label, label_text, width
 from symbolic.losses import LOSSES, Loss
 from symbolic.notations import NOTATIONS
-from symbolic.notes.arrays import ArrayTelling
+from symbolic.notes.arrays import ArrayTelling, Named
 from symbolic.notes.exposition import Block, Chain, Display, Exposition, Functions, Heading, Listing, Paragraph, Setting
 from symbolic.notes.moves import by
 from symbolic.notes.settings import stretch
@@ -23,16 +24,15 @@ from symbolic.tensors import Equation, index
 WIDTHS = (3, 4, 2)
 
 CORRECTIONS = (
-    "The delta of the output layer carries the number 2 throughout. From the derivative by the second bias on, the "
-    "note often calls it by the number 3, of a layer that this network does not have.",
-    "In the definition of the first delta the opening bracket stands right before the weights, not before the sign of "
-    "definition.",
+    "The delta of the output layer is {delta2} throughout. From the derivative by {b2} on, the note often gives it the "
+    "number 3, of a layer that this network does not have.",
+    "In the definition of {delta1} the opening bracket stands right before {W2}, not before the sign of definition.",
     "The derivative of a vector by a matrix has three axes, and a vector cannot be multiplied by it as one multiplies "
     "matrices. What is meant is a sum over the units: for each of them a number times the derivative of one entry, "
-    "which is a matrix. The sums are written here.",
+    "which is a matrix.",
     "The whole expression under a derivative sign stands in brackets.",
-    "For the weights of layer 1 the note goes from layer 2 to layer 1 in one step; the line between the two, with the "
-    "derivative of the activation of layer 1, is printed here.",
+    "On the way to {W1} the note goes from the sums of layer 2 to those of layer 1 in one step; between the two lies "
+    "{a1}, with the derivative of its function.",
     "A step of gradient descent is an assignment.",
     "The number of a layer is a superscript, and the network has two layers with weights.",
 )
@@ -57,9 +57,9 @@ def exposition(
         *_summary(network),
         *_deeper(any_layer, last),
         Heading("Where this differs from the note"),
-        Listing(CORRECTIONS),
+        Listing([Paragraph(text, network, network.tensors) for text in CORRECTIONS]),
     ]
-    return Exposition("post", "Backpropagation in Neural Networks", NOTATIONS["post"], tuple(blocks))
+    return Exposition("post", "Gradients as whole matrices, with their shapes", NOTATIONS["post"], tuple(blocks))
 
 
 # ---------------------------------------------------------------------- chains
@@ -76,6 +76,16 @@ def _delta(setting: Setting, label: Label) -> ArrayTelling:
 def _named(setting: Setting, label: Label) -> Chain:
     """The same as the definition of the layer's delta, in components."""
     return _delta(setting, label).chain(setting.tensor(f"delta{label_text(label)}").element)
+
+
+def _defined(setting: Setting, label: Label) -> Named:
+    """The name of the derivative by the pre-activation of a layer, and what it stands for."""
+    return Named(_delta(setting, label).whole(setting.tensor(f"delta{label_text(label)}").element))
+
+
+def _shown(setting: Setting, label: Label) -> Chain:
+    """That it is that derivative."""
+    return _delta(setting, label).named(_named(setting, label)).whole()
 
 
 def _from_output(network: Setting, key: str) -> ArrayTelling:
@@ -108,13 +118,6 @@ def _by_hidden_layer(network: Setting, key: str) -> Chain:
     return _to_hidden_layer(network, key).named(_named(network, 1)).whole()
 
 
-def _in_short(network: Setting, key: str) -> Chain:
-    """The same with everything before its last two lines as one step."""
-    telling = _to_hidden_layer(network, key)
-    telling.at_once(len(telling.steps))
-    return telling.named(_named(network, 1)).whole()
-
-
 def _by_any_layer(setting: Setting, key: str) -> Chain:
     telling = ArrayTelling(setting, by(setting, f"{key}[layer]"), f"d{key}").through("z[layer]")
     return _carried_out(telling.named(_named(setting, LAYER))).whole()
@@ -141,7 +144,7 @@ def _forward(any_layer: Setting, network: Setting) -> list[Block]:
     }  # fmt: skip
     everything = {leaf.key: leaf for leaf in network.program.leaves} | network.program.tensors
     return [
-        Heading("Backpropagation of gradients"),
+        Heading("Forward"),
         Paragraph(
             "The values of layer {l} are the column {a}. {W} is the matrix of the weights that lead to the layer, "
             "{b} the column of its biases. A pass forward computes", any_layer, parts,
@@ -176,9 +179,9 @@ def _training(any_layer: Setting, network: Setting) -> list[Block]:
 
 
 def _output(network: Setting) -> list[Block]:
-    weights, delta = _by_output_layer(network, "W2"), _delta(network, 2).whole(network.tensor("delta2").element)
-    bias = _by_output_layer(network, "b2")
-    tensors = network.tensors
+    weights, bias, delta = _by_output_layer(network, "W2"), _by_output_layer(network, "b2"), _defined(network, 2)
+    tensors, sign, i = network.tensors, NOTATIONS["post"].hadamard, index("i")
+    at = NOTATIONS["post"].index(i)
     return [
         Heading("Layer 2"),
         Paragraph(
@@ -189,14 +192,17 @@ def _output(network: Setting) -> list[Block]:
         Display([weights.until(4)]),
         Paragraph(
             "Entry {i} of the bracket holds row {i} of {W2} alone, and its derivative has {a1} in that row and 0 in "
-            "the others. Put together, that is a column times a row. With {hadamard} for the product entry by entry,",
-            network, {**tensors, "i": index("i"), "hadamard": NOTATIONS["post"].hadamard},
+            "the others. Put together, that is a column times a row. With {hadamard} for the product entry by "
+            "entry, {entry},",
+            network, {**tensors, "i": i, "hadamard": sign, "entry": rf"(A {sign} B)_{at} = A_{at} B_{at}"},
         ),
         Display([weights.since(4)]),
-        Paragraph("where {delta2} is the derivative by {z2}:", network, tensors),
+        Paragraph("where"),
         Display([delta]),
-        Paragraph("The dimensions fit:"),
-        Display([weights.final, delta.final], shapes=True, labels=False),
+        Paragraph("which is the derivative by {z2}:", network, tensors),
+        Display([_shown(network, 2)]),
+        Paragraph("With its shape under every factor:"),
+        Display([weights.final, delta.chain.final], shapes=True, labels=False),
         Paragraph("In the same way, for the bias {b2},", network, tensors),
         Display([bias]),
         Display([bias.final], shapes=True, labels=False),
@@ -204,51 +210,57 @@ def _output(network: Setting) -> list[Block]:
 
 
 def _hidden(network: Setting) -> list[Block]:
-    weights, delta = _by_hidden_layer(network, "W1"), _delta(network, 1).whole(network.tensor("delta1").element)
-    bias = _in_short(network, "b1")
+    weights, bias, delta = _by_hidden_layer(network, "W1"), _by_hidden_layer(network, "b1"), _defined(network, 1)
     tensors = network.tensors
     return [
         Heading("Layer 1"),
         Paragraph(
-            "The weights {W1} act through layer 1 and then through layer 2. The first lines are those from before; "
-            "once {delta2} has its name, the sum over the units of layer 2 gives way to one over the units of layer 1.",
+            "The weights {W1} act through layer 1 and then through layer 2. What comes back through layer 2 is "
+            "{delta2} again, and layer 1 adds up over its own units.",
             network, tensors,
         ),
         Display([weights]),
-        Paragraph("where {delta1} is the derivative by {z1}:", network, tensors),
+        Paragraph("where"),
         Display([delta]),
-        Paragraph("In terms of dimensions:"),
-        Display([weights.final, delta.final], shapes=True, labels=False),
-        Paragraph("The same lines with {b1} in place of {W1} give", network, tensors),
+        Paragraph("which is the derivative by {z1}:", network, tensors),
+        Display([_shown(network, 1)]),
+        Paragraph("With the shapes:"),
+        Display([weights.final, delta.chain.final], shapes=True, labels=False),
+        Paragraph("In the same way, for the bias {b1},", network, tensors),
         Display([bias]),
         Display([bias.final], shapes=True, labels=False),
     ]  # fmt: skip
 
 
 def _summary(network: Setting) -> list[Block]:
-    parts = [
-        _by_output_layer(network, "W2"), _by_output_layer(network, "b2"),
-        _delta(network, 2).whole(network.tensor("delta2").element), _by_hidden_layer(network, "W1"),
-        _by_hidden_layer(network, "b1"), _delta(network, 1).whole(network.tensor("delta1").element),
+    parts: list[Chain | Named] = [
+        _by_output_layer(network, "W2").final, _by_output_layer(network, "b2").final, _defined(network, 2),
+        _by_hidden_layer(network, "W1").final, _by_hidden_layer(network, "b1").final, _defined(network, 1),
     ]  # fmt: skip
-    return [Heading("Summary"), Display([part.final for part in parts], columns=3, boxed=True)]
+    return [Heading("Summary"), Display(parts, columns=3, boxed=True)]
 
 
 def _deeper(any_layer: Setting, last: Setting) -> list[Block]:
     notation = NOTATIONS["post"]
+    letter, first, before = notation.any_layer, notation.layer_number(1), notation.layer_number(DEPTH - 1)
     parts = {
-        "depth": notation.depth, "l": notation.any_layer, "before": notation.layer_number(DEPTH - 1),
-        "first": notation.layer_number(1), "cost": any_layer.loss, "output": last.tensor("z[depth]"),
+        "depth": notation.depth, "down": rf"{letter} = {before}, \dots, {first}",
+        "up": rf"{letter} = {first}, \dots, {notation.depth}", "output": last.tensor("z[depth]"),
+        "sums": any_layer.tensor("z[layer]"),
     }  # fmt: skip
     return [
         Heading("More layers"),
         Paragraph(
             "The pattern is the same for {depth} layers, however many. At the output,", last, parts
         ),
-        Display([_delta(last, DEPTH).whole(last.tensor("delta[depth]").element)]),
-        Paragraph("for {l} = {before}, ..., {first}, whatever follows,", any_layer, parts),
-        Display([_delta(any_layer, LAYER).whole(any_layer.tensor("delta[layer]").element)]),
-        Paragraph("and for {l} = {first}, ..., {depth},", any_layer, parts),
+        Display([_defined(last, DEPTH)]),
+        Paragraph("which is the derivative by {output}:", last, parts),
+        Display([_shown(last, DEPTH)]),
+        Paragraph("For {down}, whatever follows,", any_layer, parts),
+        Display([_defined(any_layer, LAYER)]),
+        Paragraph("which is the derivative by {sums}:", any_layer, parts),
+        Display([_shown(any_layer, LAYER)]),
+        Paragraph("And for {up},", any_layer, parts),
         Display([_by_any_layer(any_layer, "W")]),
         Display([_by_any_layer(any_layer, "b")]),
     ]  # fmt: skip
