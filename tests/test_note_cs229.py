@@ -6,8 +6,9 @@ import pytest
 from sympy import Integer, Sum
 
 from symbolic.expressions import TotalDerivative, Undefined
-from symbolic.notes.cs229 import NOTATION, exposition
+from symbolic.notes.cs229 import NOTATION, _gradient_and_delta, _pairing, exposition
 from symbolic.notes.exposition import Display
+from symbolic.notes.results import Unprinted
 from symbolic.programs import Program
 from symbolic.rules import Step
 from symbolic.tensors import Equation, Tensor, index, indices_of, over, size
@@ -19,6 +20,7 @@ LINES = (
     r"J(W, b) &= \mathcal{L}(\hat{y}, y)",
     r"\mathcal{L}(\hat{y}, y) &= \frac{1}{2} (\hat{y} - y)^2",
     r"\mathcal{L}(\hat{y}, y) &= -(y \log \hat{y} + (1 - y) \log(1 - \hat{y}))",
+    r"\operatorname{softmax}(z^{[N]})_j &=",
     r"\mathcal{L}(\hat{y}, y) &= -\sum_{j=1}^{k} \mathbf{1}\{y = j\} \log \hat{y}_j",
     r"\mathcal{L}(\hat{y}, y) &= -\sum_{j=1}^{k} y_j \log \hat{y}_j",
     r"\delta^{[\ell]} &= \nabla_{z^{[\ell]}} \mathcal{L}(\hat{y}, y)",
@@ -30,13 +32,18 @@ LINES = (
     r"&= \nabla_{\hat{y}} \mathcal{L}(\hat{y}, y) \circ \sigma'(z^{[N]})",
     r"&= \hat{y} - y \by{reuse the output}",
     r"&= \operatorname{diag}(\hat{y}) - \hat{y} \hat{y}^{\top} \by{reuse the output}",
+    r"\nabla_{\hat{y}} \mathcal{L}(\hat{y}, y) &= -\frac{y}{\hat{y}} \by{differentiate}",
     r"&= (\operatorname{diag}(\hat{y}) - \hat{y} \hat{y}^{\top}) \nabla_{\hat{y}} \mathcal{L}(\hat{y}, y)",
     r"&= \hat{y} - y \by{the entries of y sum to 1}",
+    r"\sum_{i=1}^{k} y_i \log\left(\frac{e^{z_i^{[N]}}}{\sum_{m=1}^{k} e^{z_m^{[N]}}}\right)",
+    r"&= \frac{e^{z_j^{[N]}} \sum_{i=1}^{k} y_i}{\sum_{m=1}^{k} e^{z_m^{[N]}}} - y_j",
     r"&= \hat{y}_j - y_j",
     r"$\ell = N-1, N-2, \dots, 1$",
     r"&= (W^{[\ell+1]\top} \delta^{[\ell+1]}) \circ g'(z^{[\ell]})",
     r"\nabla_{W^{[\ell]}} J(W, b) &= \delta^{[\ell]} a^{[\ell-1]\top}",
     r"\nabla_{b^{[\ell]}} J(W, b) &= \delta^{[\ell]}",
+    r"\delta^{[N]} &= \nabla_{z^{[N]}} \mathcal{L}(\hat{y}, y) \\",
+    r"\delta^{[N]} &= \nabla_{\hat{y}} \mathcal{L}(\hat{y}, y) \circ (g^{[N]})'(z^{[N]})",
     r"$W^{[1]}$ is in $\mathbb{R}^{1 \times n}$",
     r"&= \sigma(z^{[1]}) \circ (1 - \sigma(z^{[1]}))",
     r"&= a^{[1]} - y",
@@ -52,7 +59,8 @@ def note():
 def test_every_line_is_verified(note):
     report = note.verify(points=1)
     assert report.ok, report
-    assert any("depth 5" in row.quantity for row in report.rows), "formulas are instantiated at each depth"
+    for ending in ("depth 5", "depth 5, softmax"):
+        assert any(row.quantity.startswith(f"{ending}: ") for row in report.rows), "every depth has an instance"
 
 
 def test_the_page_is_the_golden_one(note, golden):
@@ -64,6 +72,31 @@ def test_the_lines_of_the_note_stand_in_its_order(note):
     for line in LINES:
         at = page.find(line, at)
         assert at >= 0, line
+
+
+def test_formulas_for_one_output_are_checked_with_several(note):
+    quantities = {row.quantity for row in note.verify(points=1).rows}
+    for name in ("regression", "binary classification"):
+        assert f"{name}, several outputs: delta[depth]" in quantities
+    assert "logistic regression, several outputs: dW1" in quantities
+
+
+@pytest.mark.parametrize(
+    ("activation", "loss"), [("identity", "half_squared_error"), ("sigmoid", "binary_cross_entropy")]
+)
+def test_what_is_printed_for_one_output_is_what_would_be_printed_for_several(note, activation, loss):
+    settings = [_pairing("one output", activation, loss, Integer(1)), _pairing("several outputs", activation, loss)]
+    pages = [replace(note, blocks=(Display(_gradient_and_delta(setting)),)).latex() for setting in settings]
+    assert pages[0] == pages[1]
+
+
+def test_unprinted_chains_are_checked_and_not_printed(note):
+    good, *_ = _gradient_and_delta(_pairing("several outputs", "identity", "half_squared_error"))
+    wrong = replace(good, steps=(replace(good.steps[0], after=-good.steps[0].after, substeps=()),))
+    for chain, holds in ((good, True), (wrong, False)):
+        part = Unprinted([chain], NOTATION)
+        assert part.lines(NOTATION) == []
+        assert all(row.ok for row in part.rows()) == holds
 
 
 def test_the_hidden_activation_may_be_another_one():

@@ -24,7 +24,7 @@ from symbolic.notation import Notation
 from symbolic.notations import NOTATIONS
 from symbolic.notes.exposition import Block, Chain, Display, Exposition, Functions, Heading, Listing, Paragraph, Setting
 from symbolic.notes.moves import Telling, by, definition
-from symbolic.notes.results import Instances
+from symbolic.notes.results import Instances, Recalling, Unprinted
 from symbolic.notes.settings import stretch
 from symbolic.programs import Program
 from symbolic.rules import FUNCTION
@@ -97,11 +97,13 @@ def exposition(*, hidden: str | Activation = "g") -> Exposition:
         Heading("Where this differs from the note"),
         Listing([Paragraph(text, last, _corrected(last)) for text in CORRECTIONS]),
     ]
-    return Exposition("cs229", "Additional notes on backpropagation", NOTATION, tuple(blocks))
+    return Exposition("cs229", "Backpropagation in three steps", NOTATION, tuple(blocks))
 
 
-def _pairing(name: str, activation: str, loss: str, outputs: Expr) -> Setting:
-    return stretch(name, [DEPTH], [ACTIVATIONS[activation]], LOSSES[loss], widths={DEPTH: outputs})
+def _pairing(name: str, activation: str, loss: str, outputs: Expr | None = None) -> Setting:
+    """outputs: how many; any number, if none is given."""
+    widths = None if outputs is None else {DEPTH: outputs}
+    return stretch(name, [DEPTH], [ACTIVATIONS[activation]], LOSSES[loss], widths=widths)
 
 
 def _corrected(last: Setting) -> dict[str, Basic | Tensor]:
@@ -146,8 +148,8 @@ def _forward(general: GeneralNetwork) -> list[Block]:
         Display([(own, own.program.definitions["a[layer]"])], number="2"),
         Paragraph(
             "All layers but the last one share one function, {g}. That of the last layer, {last}, depends on the task. "
-            "The output of the network, {a}, is called {output}. For a single example the cost is the loss of the "
-            "output against the target {y}:",
+            "The last activation, {a}, is the output, and is also written {output}. For a single example the cost is "
+            "the loss of the output against the target {y}:",
             one, {
                 **_numbers(), "g": NOTATION.function(shared), "last": NOTATION.function(last),
                 "a": NOTATION.write(ArrayOf("a[depth]")), "output": one.tensor("a[depth]"), "y": one.tensor("y"),
@@ -168,14 +170,15 @@ def _losses(regression: Setting, binary: Setting, classes: Setting) -> list[Bloc
         _definitions(regression),
         Paragraph("Binary classification has one output too; its loss is the negative log-likelihood:"),
         _definitions(binary),
-        Paragraph(
-            "Softmax regression has {k} outputs, one for each class. Where {y} is the number of the true class,",
-            label, {"k": CLASSES, "y": label.example or ""},
-        ),
+        Paragraph("Softmax regression has {k} outputs, one for each class:", label, {"k": CLASSES}),
         Display([(classes, classes.program.definitions["a[depth]"]), Functions(classes)]),
+        Paragraph(
+            "Its loss is the cross entropy. Where {y} is the number of the true class, it is",
+            label, {"y": label.example or ""},
+        ),
         Display([class_loss.chain()], form="component"),
         Paragraph(
-            "which is the negative log-likelihood for many classes, with {output} in {space}. Where {y} is instead the "
+            "the negative log-likelihood for many classes, with {output} in {space}. Where {y} is instead the "
             "vector of {k} entries that has a single 1, at the place of the true class, and zeros elsewhere, the same "
             "loss is",
             classes, {
@@ -247,14 +250,26 @@ def _by_chain_rule(setting: Setting, layer: str = "[depth]") -> Telling:
 
 
 def _elementwise(regression: Setting, binary: Setting) -> list[Block]:
+    """One output; what is printed is also checked for more of them, where a sum or an index that is wrong shows."""
+    several = [
+        _pairing("regression, several outputs", "identity", "half_squared_error"),
+        _pairing("binary classification, several outputs", "sigmoid", "binary_cross_entropy"),
+    ]
+    wider = Unprinted([chain for setting in several for chain in _gradient_and_delta(setting)], NOTATION)
+    regressed, classified = _gradient_and_delta(regression), _gradient_and_delta(binary)
     return [
         Paragraph("In regression the last activation changes nothing:"),
-        Display([_result(regression, "adj_a[depth]")]),
-        Display([_result(regression, "delta[depth]")]),
-        Paragraph("In binary classification the derivative of the sigmoid cancels the denominator:"),
-        Display([_loss_gradient(binary).chain()]),
-        Display([_result(binary, "delta[depth]")]),
+        Display(regressed[:1]),
+        Display(regressed[1:]),
+        Paragraph("In binary classification it is the sigmoid:"),
+        Display(classified[:1]),
+        Display([*classified[1:], wider]),
     ]
+
+
+def _gradient_and_delta(setting: Setting) -> tuple[Chain, Chain]:
+    """The gradient of the loss by the output, and by the pre-activation."""
+    return _loss_gradient(setting).chain(), _result(setting, "delta[depth]")
 
 
 def _loss_gradient(setting: Setting) -> Telling:
@@ -268,7 +283,8 @@ def _directly(classes: Setting) -> list[Block]:
     jacobian = Telling(classes, PartialDerivative(output[index("i")], before.element), form="matrix").worked_out()
     through = Telling(classes, by(classes, "z[depth]"), form="matrix").through("a[depth]")
     through = through.evaluated(contracting=False).known("a[depth]").moved_out().tidied()
-    direct = Telling(classes, by(classes, "z[depth]")).written_out().carried_out().tidied().recognised("a[depth]")
+    direct = Recalling(classes, by(classes, "z[depth]")).written_out().carried_out().lettered(i="k", r="m")
+    direct = direct.tidied().recognised("a[depth]")
     parts = {"y": output, "z": before}
     return [
         Paragraph(
@@ -276,7 +292,9 @@ def _directly(classes: Setting) -> list[Block]:
             classes, parts,
         ),
         Display([jacobian.chain()]),
-        Paragraph("and the chain rule needs all of it:"),
+        Paragraph("and the gradient of the loss by the output is"),
+        Display([_loss_gradient(classes).chain()]),
+        Paragraph("By the chain rule, with the whole Jacobian:"),
         Display([through.chain(classes.tensor("delta[depth]").element)]),
         Paragraph("Or directly, from the loss as a function of {z}:", classes, parts),
         Display([direct.chain()]),
@@ -304,7 +322,7 @@ def _gradients(parameters: Setting) -> list[Block]:
             parameters, {**_numbers(), "d": parameters.tensor("delta[layer]")},
         ),
         *(Display([chain]) for chain in found),
-        Paragraph("In short, for a single training example:"),
+        Paragraph("Both results together, for one example:"),
         Display([chain.final for chain in found], labels=False),
     ]  # fmt: skip
 
@@ -319,10 +337,17 @@ def _induction(general: GeneralNetwork, last: Setting, layer: Setting, parameter
         functions = [*[general.hidden] * (depth - 1), general.output]
         return stretch(f"depth {depth}", range(1, depth + 1), functions, general.loss, cost=True)
 
+    def softmax(depth: int) -> Setting:
+        functions = [*[general.hidden] * (depth - 1), ACTIVATIONS["softmax"]]
+        return stretch(f"depth {depth}, softmax", range(1, depth + 1), functions, LOSSES["cross_entropy"], cost=True)
+
     hidden = [(depth, {LAYER: Integer(at)}) for depth in DEPTHS for at in range(1, depth)]
     every = [(depth, {LAYER: Integer(at)}) for depth in DEPTHS for at in range(1, depth + 1)]
     return [
-        Paragraph("Base. In the last layer step 1 needs nothing but the loss.", layer, names),
+        Paragraph(
+            "Base. In the last layer step 1 needs nothing but the loss and the last activation, whichever they are.",
+            layer, names,
+        ),
         Paragraph(
             "Step. In any layer {l} before the last let {after} be known. {z} reaches the loss through {next} alone, "
             "so step 2 gives {own}, whatever follows {next}.",
@@ -335,10 +360,18 @@ def _induction(general: GeneralNetwork, last: Setting, layer: Setting, parameter
         ),
         Display(
             [
-                base.final, step.final, *(chain.final for chain in gradients),
-                Instances([base.final], network, [(depth, {DEPTH: Integer(depth)}) for depth in DEPTHS]),
-                Instances([step.final], network, hidden), Instances([one.final for one in gradients], network, every),
+                definition(last, "delta[depth]", "matrix"), step.final, *(chain.final for chain in gradients),
+                *(Instances([step.final], made, hidden) for made in (network, softmax)),
+                *(Instances([one.final for one in gradients], made, every) for made in (network, softmax)),
             ],
+            labels=False,
+        ),
+        Paragraph(
+            "Only where {g} is a function of each entry by itself, the first line is the product",
+            last, {"g": NOTATION.functions[LAST.name]},
+        ),
+        Display(
+            [base.final, Instances([base.final], network, [(depth, {DEPTH: Integer(depth)}) for depth in DEPTHS])],
             labels=False,
         ),
     ]  # fmt: skip
@@ -364,6 +397,11 @@ def _logistic_regression() -> list[Block]:
         "row": _space(one, *one.tensor("W1").shape), "number": _space(one, *one.tensor("b1").shape),
     }  # fmt: skip
     gradients = [_result(cost, key) for key in ("dW1", "db1")]
+    wider = stretch(
+        "logistic regression, several outputs", [1], [ACTIVATIONS["sigmoid"]], LOSSES["binary_cross_entropy"],
+        widths={0: size("n")}, cost=True,
+    )  # fmt: skip
+    several = [_result(wider, key) for key in ("delta1", "dW1", "db1")]
     return [
         Paragraph(
             "The recipe with {one} and the sigmoid. {x} is a column in {column}, {W} is in {row} and {b} in {number}; "
@@ -374,7 +412,7 @@ def _logistic_regression() -> list[Block]:
         Paragraph("The derivative of the sigmoid, from its definition:"),
         Display([slope.chain()]),
         Paragraph("Step 1:"),
-        Display([_result(one, "delta1")]),
+        Display([_result(one, "delta1"), Unprinted(several, NOTATION)]),
         Paragraph("There is no layer for step 2. Step 3, with the input as the layer before:"),
         Display(gradients),
         Paragraph("The gradient by {W} has the shape of {W}: it is in {row}.", one, parts),

@@ -1,7 +1,8 @@
 """Moves that use what was found before, and settings in which less is open: the same formulas, and fewer letters.
 
 `carried` takes the equality that a chain ends with into another setting: another layer, fewer output units, functions
-that are known. `Recalling.using` puts such an equality in where its left side stands. None is about an activation, a
+that are known. `Recalling.using` puts such an equality in where its left side stands. `Instances` and `Unprinted` are
+checked with a page, and print nothing. None is about an activation, a
 loss or a note; what a move cannot do raises a DerivationError.
 """
 
@@ -20,11 +21,11 @@ from symbolic.depth import Label, split_label
 from symbolic.errors import DerivationError
 from symbolic.expressions import PartialDerivative, TotalDerivative, Undefined
 from symbolic.notation import Notation
-from symbolic.notes.exposition import Chain, Setting
+from symbolic.notes.exposition import Chain, Display, Exposition, Setting
 from symbolic.notes.moves import Telling
 from symbolic.repetition import renamed
 from symbolic.rules import ALIGN, LINEAR, ONE_PATH, SINGLE_TERM, SPECIALISE, SUBSTITUTE, Step
-from symbolic.tensors import Tensor, elements, indices_of, key_of
+from symbolic.tensors import Tensor, elements, index, indices_of, key_of
 from symbolic.verification import Frame, Row, check_steps, drawn_points
 
 Labels = Mapping[Symbol, Label]
@@ -80,6 +81,21 @@ class Recalling(Telling):
             return PartialDerivative(node.of, node.by) if alone else None
 
         return self.to(ONE_PATH, self._everywhere(TotalDerivative, partial))
+
+    def lettered(self, **names: str) -> Self:
+        """The letters of sums in the line that was reached, old by new.
+
+        Raises:
+            DerivationError: an old one is no sum's, or a new one is taken.
+        """
+        swap = {index(old): index(new) for old, new in names.items()}
+        bound = {letter for letter, _ in bound_limits(self.now)}
+        taken = (letters(self.now) - set(swap)) | set(self.ranges)
+        if not set(swap) <= bound or taken & set(swap.values()) or len(set(swap.values())) < len(swap):
+            raise DerivationError(f"the sums of {self.now} cannot be given the letters {', '.join(names.values())}")
+        self.now = self.now.xreplace(swap)
+        self.steps[-1] = replace(self.steps[-1], after=self.now)
+        return self
 
     def aligned(self) -> Self:
         """[k = j] f_k as [k = j] f_j: the letter of what the line is differentiated by stays."""
@@ -203,5 +219,23 @@ class Instances:
             for labels in (labels for at, labels in self.places if at == depth):
                 for chain in self.chains:
                     found = carried(chain, setting, labels).chain()
-                    frame = Frame(f"depth {depth}: {found.name}", found.indices, found.shape, setting.tensors)
+                    frame = Frame(f"{setting.name}: {found.name}", found.indices, found.shape, setting.tensors)
                     yield from check_steps(frame, found.steps, draws, setting.program.example)
+
+
+@dataclass(frozen=True)
+class Unprinted:
+    """Chains that stand behind what is printed, such as the same ones at other widths: checked, and not printed.
+
+    notation: in which their matrix forms are checked.
+    """
+
+    chains: Sequence[Chain]
+    notation: Notation
+
+    def lines(self, notation: Notation) -> list[Line]:
+        return []
+
+    def rows(self) -> Iterator[Row]:
+        """Every line of every chain, at one random point."""
+        yield from Exposition("", "", self.notation, (Display(self.chains),)).verify(points=1).rows
