@@ -49,11 +49,19 @@ LINES = (
     r"\frac{\partial C}{\partial w_{n_{l-2} n_{l-1}}^{l-2}} &= \sum_{p=1}^{P} a_{n_{l-2}}^{p,l-2} \sum_{n_L=1}^{N_L} "
     r"\frac{\partial c_{n_L}^p}{\partial z_{n_{l-1}}^{p,l-1}}",
     r"\tag{10}",
+    r"\frac{\partial c_{n_L'}^p}{\partial z_{n_{L-1}}^{p,L-1}} &= f'(z_{n_{L-1}}^{p,L-1}) \sum_{n_L=1}^{N_L} "
+    r"w_{n_{L-1} n_L}^{L-1} \frac{\partial c_{n_L'}^p}{\partial z_{n_L}^{p,L}}",
+    r"\frac{\partial C}{\partial w_{0 n_L}^{L-1}} &= \sum_{p=1}^{P} \sum_{n_L'=1}^{N_L} "
+    r"\frac{\partial c_{n_L'}^p}{\partial z_{n_L}^{p,L}}",
     r"c_{n_L}^p &= y_{n_L}^p \log h_{n_L}^p + (1 - y_{n_L}^p) \log(1 - h_{n_L}^p)",
+    r"d_{n_L}^p &= y_{n_L}^p - h_{n_L}^p",
+    r"\frac{\partial c_{n_L}^p}{\partial z_{n_L}^{p,L}} &= d_{n_L}^p",
+    r"\frac{\partial c_{n_L'}^p}{\partial z_{n_L}^{p,L}} &= [n_L = n_L'] (y_{n_L}^p - h_{n_L}^p)",
     r"\frac{\partial c_{n_L}^p}{\partial z_{n_L}^{p,L}} &= y_{n_L}^p - h_{n_L}^p",
     r"\frac{\partial c_{n_L}^p}{\partial z_{n_{l-1}}^{p,l-1}} &= a_{n_{l-1}}^{p,l-1} (1 - a_{n_{l-1}}^{p,l-1}) "
     r"\sum_{n_l=1}^{N_l} w_{n_{l-1} n_l}^{l-1} \frac{\partial c_{n_L}^p}{\partial z_{n_l}^{p,l}}",
     r"\tag{11}",
+    r"\frac{\partial C}{\partial w_{n_{L-1} n_L}^{L-1}} &= \sum_{p=1}^{P} a_{n_{L-1}}^{p,L-1} (y_{n_L}^p - h_{n_L}^p)",
     r"\frac{\partial c^p}{\partial z_{n_{L-1}}^{p,L-1}} &= f'(z_{n_{L-1}}^{p,L-1}) w_{n_{L-1}}^{L-1} "
     r"\frac{\partial c^p}{\partial z^{p,L}}",
     r"\frac{\partial c^p}{\partial z_{n_{l-1}}^{p,l-1}} &= f'(z_{n_{l-1}}^{p,l-1}) \sum_{n_l=1}^{N_l} "
@@ -153,6 +161,28 @@ def test_the_sum_over_the_next_layer_does_not_go_away_before_the_last_layer():
     assert not one_chain(wrong).verify(points=1).ok
 
 
+@pytest.mark.parametrize("place", range(3))
+def test_with_one_letter_for_two_indices_the_lines_of_the_last_layer_are_wrong(place):
+    """(10) at its upper end, read with n_L both for the index of c and for the other one over the output nodes."""
+    chain = general().system_last.chains[place]
+    assert one_chain(chain).verify(points=1).ok
+    right = chain.steps[-1].after
+    (total,) = [node for node in right.atoms(TotalDerivative) if node.by.base != node.of.base]
+    output, at = total.of.indices[-1], total.by.indices[-1]
+    captured = right.xreplace({output: at} if place == 0 else {at: output})
+    assert captured != right
+    assert not one_chain(changed(chain, captured)).verify(points=1).ok
+
+
+def test_whole_networks_are_checked_at_their_last_layer_too():
+    rows = [row for part in general().instances for row in part.rows()]
+    assert all(row.ok for row in rows)
+    quantities = {row.quantity for row in rows}
+    for depth in (2, 3, 4):
+        assert f"depth {depth}: dell[p, k]/dz{depth - 1}[p, j]" in quantities
+        assert f"depth {depth}: dJ/db{depth}[j]" in quantities
+
+
 @pytest.mark.parametrize(("activation", "loss"), [("gelu", "squared_error"), ("relu", "half_squared_error")])
 def test_other_functions(activation, loss):
     other = exposition(activation=ACTIVATIONS[activation], loss=LOSSES[loss])
@@ -180,6 +210,9 @@ def test_moves_refuse_what_they_cannot_do():
         Recalling(setting, one).into_sum()
     with pytest.raises(DerivationError, match="holds nothing that"):
         Recalling(setting, one).using(general().total)
+    for names in ({"j": "r"}, {"m": "p"}, {"m": "k"}):
+        with pytest.raises(DerivationError, match="cannot be given the letters"):
+            Recalling(setting, general().each("z[layer+1]")).through("z[layer+2]").lettered(**names)
     z = other.tensor("z[layer-1]")
     with pytest.raises(DerivationError, match="was found in any layer, not in any layer, shifted"):
         Recalling(other, TotalDerivative(other.tensor("ell")[index("p"), index("k")], z.element)).using(general().total)

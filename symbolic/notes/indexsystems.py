@@ -21,7 +21,7 @@ from symbolic.notes.moves import Telling
 from symbolic.notes.results import Instances, Labels, Recalling, carried
 from symbolic.notes.settings import stretch
 from symbolic.rules import SUBSTITUTE, WRITE_OUT
-from symbolic.tensors import index
+from symbolic.tensors import Equation, Tensor, index
 
 # Letters of an output node, of a node of the layer after, and of an example.
 OUTPUT, LATER, EXAMPLE = index("k"), index("m"), index("p")
@@ -53,6 +53,12 @@ class System:
         """The same in another setting. known: its functions are differentiated."""
         return System(*(specialised(chain, setting, labels, known) for chain in self.chains))
 
+    def at_last_layer(self, setting: Setting) -> System:
+        """What (10) says where a second index runs over the output nodes: that of the sum, or of the parameters."""
+        labels: tuple[Label, ...] = (DEPTH, DEPTH + 1, DEPTH + 1)
+        pairs = zip(self.chains, labels, strict=True)
+        return System(*(specialised(chain, setting, {LAYER: label}) for chain, label in pairs))
+
 
 def specialised(chain: Chain, setting: Setting, labels: Labels | None = None, known: bool = False) -> Chain:
     """What a chain found in another setting, where sums over one node are carried out.
@@ -73,6 +79,7 @@ class General:
         self.f, self.c = Activation.undefined("f"), replace(Loss.undefined("c"), sense=sense)
         self.setting = network("any layer", [LAYER, LAYER + 1, LAYER + 2, DEPTH], self.f, self.c)
         self.shifted = network("any layer, shifted", [LAYER - 1, LAYER, DEPTH], self.f, self.c)
+        self.last = network("the last two layers", [DEPTH - 1, DEPTH], self.f, self.c)
 
     def each(self, by: str) -> TotalDerivative:
         """The derivative of one output node's cost."""
@@ -144,9 +151,14 @@ class General:
         """(10)"""
         return self.system.carried(self.shifted, {LAYER: LAYER - 2})
 
+    @cached_property
+    def system_last(self) -> System:
+        """(10) with L for l in the first line, and L + 1 in the others; no sum binds the index of c."""
+        return self.system_shifted.at_last_layer(self.last)
+
     @property
-    def instances(self) -> tuple[Instances, Instances]:
-        """(10) in whole networks: the first line up to the last layer, the others for one more."""
+    def instances(self) -> tuple[Instances, ...]:
+        """(10) in whole networks: the first line up to the last layer, the others for one more; and the last layer."""
 
         def whole(depth: int) -> Setting:
             return network(f"depth {depth}", range(1, depth + 1), self.f, self.c)
@@ -155,12 +167,20 @@ class General:
             pairs = [(depth, layer) for depth in DEPTHS for layer in range(2, depth + beyond + 1)]
             return [(depth, {LAYER: layer, DEPTH: depth}) for depth, layer in pairs]
 
-        system = self.system_shifted
-        return Instances([system.hidden], whole, places(0)), Instances([system.bias, system.weights], whole, places(1))
+        system, ends = self.system_shifted, [(depth, {DEPTH: Integer(depth)}) for depth in DEPTHS]
+        return (
+            Instances([system.hidden], whole, places(0)),
+            Instances([system.bias, system.weights], whole, places(1)),
+            Instances(self.system_last.chains, whole, ends),
+        )
 
 
 class Known:
-    """f and c known: (11)."""
+    """f and c known: (11).
+
+    first: the cost of an output node, differentiated by its own value; naming: the setting in which that is called d.
+    system: of any layer. system_last: of the last two, where the sums over output nodes are carried out.
+    """
 
     def __init__(self, general: General, activation: Activation, loss: Loss) -> None:
         self.activation, self.loss = activation, loss
@@ -168,6 +188,8 @@ class Known:
         self.last = network("known functions, last layer", [DEPTH - 1, DEPTH], activation, loss)
         self.first = self.output(self.last.tensor("z[depth]").indices[-1])
         self.system = general.system_shifted.carried(self.setting, known=True)
+        self.naming = _with_name("d", self.first)
+        self.system_last = System(*map(self._last, general.system_last.chains))
 
     def output(self, node: Symbol) -> Chain:
         """The cost of an output node, differentiated by the value before activation at its own node or at another."""
@@ -176,11 +198,30 @@ class Known:
         telling = telling.slope().along_one_path("a[depth]").evaluated(functions=False)
         return telling.evaluated().aligned().tidied().chain()
 
+    def _last(self, chain: Chain) -> Chain:
+        """A line of the last two layers with the derivatives by the output nodes' own values put in."""
+        return carried(chain, self.last).evaluated().using(self.output(OUTPUT)).moved_out().chain()
+
+    @property
+    def named(self) -> Chain:
+        """What the recursion starts with, by its name."""
+        return carried(self.first, self.naming).recognised("d").chain()
+
     @property
     def slope(self) -> Chain:
         """f'(z) step by step."""
         a, z = (self.setting.tensor(key).element for key in ("a[layer-1]", "z[layer-1]"))
         return Telling(self.setting, FunctionDerivative(a, z)).worked_out().chain()
+
+
+def _with_name(letter: str, chain: Chain) -> Setting:
+    """The setting of a chain with a tensor more: what the chain ends with, by a name."""
+    program = chain.setting.program
+    tensor = Tensor(letter, "intermediate", None, chain.shape, chain.indices)
+    *before, each, whole = program.equations
+    equation = Equation(tensor, tensor.indices, chain.steps[-1].after)
+    named = replace(program, equations=(*before, equation, each, whole))
+    return replace(chain.setting, name=f"{chain.setting.name}, {letter}", program=named)
 
 
 # Layers of which a setting with one output node consists: where the sum over the next layer stays, and where it goes.
