@@ -47,6 +47,7 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \newcommand{\by}[1]{\tag*{\footnotesize\textcolor{rulegray}{#1}}}
 \setlength{\parindent}{0pt}
 \setlength{\parskip}{0.6em}
+\setlength{\jot}{5pt}
 \allowdisplaybreaks[1]
 """
 

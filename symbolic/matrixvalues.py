@@ -75,6 +75,8 @@ class _View:
     """The axes of a tensor that remain when its example is fixed."""
 
     def __init__(self, point: Point, node: ArrayOf, letters: Letters) -> None:
+        if not isinstance(node, ArrayOf):
+            raise DerivationError(f"{node} stands where only a tensor may")
         tensor = point.tensors.get(node.key) or point.derived_tensors[node.key]
         self.key = node.key
         whole = tuple(point.extent(one) for one in tensor.shape)
