@@ -436,7 +436,11 @@ class LatexPrinter(StackPrinter):
             if letter in indices_of(node.by):
                 return rf"{self.notation.nabla}_{{{by}}} {of}"
             return rf"\frac{{{sign} {of}}}{{{sign} {by}}}"
-        return self._bracketed(matrix_form(node, (letter,), self.tensors, self.example), MULTIPLY)
+        return self._bracketed(self._oriented(matrix_form(node, (letter,), self.tensors, self.example)), MULTIPLY)
+
+    def _oriented(self, array: Basic) -> Basic:
+        """A matrix expression inside an index expression, with its weights turned as the notation has them."""
+        return turned(array, self.tensors) if self.notation.weight_rows == "inputs" else array
 
     def _whole(self, element: Expr) -> str:
         """The tensor of an element, as a vector."""
@@ -446,7 +450,8 @@ class LatexPrinter(StackPrinter):
 
     def _print_Entry(self, node: Entry) -> str:
         below = run([self._position(letter) for letter in node.indices])
-        return f"{brackets(self._text(node.array), self.notation.entry_brackets)}_{braced(below)}"
+        array = self._text(self._oriented(node.array))
+        return f"{brackets(array, self.notation.entry_brackets)}_{braced(below)}"
 
     def _print_Applied(self, node: Applied) -> str:
         name = self.notation.function(self.functions[key_of(node.element) or ""])
@@ -454,7 +459,7 @@ class LatexPrinter(StackPrinter):
         alone = key_of(node.argument) is not None and indices_of(node.argument) == indices_of(node.element)
         if alone or not any(isinstance(letter, Symbol) for letter in letters):
             return name + brackets(self._text(node.argument))
-        inside = matrix_form(node.argument, letters, self.tensors, self.example)
+        inside = self._oriented(matrix_form(node.argument, letters, self.tensors, self.example))
         tensor = self.tensors[key_of(node.element) or ""]
         extents = [n for n, usual in zip(tensor.shape, tensor.indices, strict=True) if usual != self.example]
         below = run([self._position(letter, n) for letter, n in zip(letters, extents, strict=True)])

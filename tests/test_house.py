@@ -40,6 +40,9 @@ FORBIDDEN = {
         "tensors", "expressions", "matrices", "programs", "latex", "documents", "calculus", "deltaform",
         "backpropagation",
     ),
+    ("symbols", "walk", "resolver", "rows", "values", "entries", "reader"): (
+        "calculus", "deltaform", "backpropagation", "network", "layers",
+    ),
     ("notation", "notationchecks", "notationfiles", "tomlkeys", "latex"): (
         "calculus", "deltaform", "backpropagation", "network", "layers",
     ),

@@ -1,4 +1,12 @@
-"""What stands side by side: products, functions with their arguments, signs of derivatives with what they act on."""
+"""What stands side by side: products, functions with their arguments, signs of derivatives with what they act on.
+
+A fraction of partials says not whether it is total. That of the loss of one example and that of the cost are, but for
+that of the cost by the losses that it adds up; any other is partial if the one is in the equation of the other, and
+total if it is not. Without a program the equations are those of a dense network.
+
+The name of a function followed by a bracket is that function of what is in it: of an undefined one that the program or,
+without a program, the formula has; of one that an equation names, where the argument is what that equation takes.
+"""
 
 from __future__ import annotations
 
@@ -316,11 +324,6 @@ class Formula(Resolver):
         of, by = (self._rest(row) for row in (above, below))
         if not of.is_array and not by.is_array:
             return self._of_element(of.expr, by, node)
-        if not of.is_array and (key_of(of.expr) is None or self.values.letters(of.expr)):
-            array = by.node.args[0] if isinstance(by.node, Transpose) else by.node
-            if not isinstance(array, ArrayOf):
-                self.refuse(node, "a derivative by something that is no tensor")
-            return Value(EntryGradient(of.expr, by.node), by.rows, by.columns)
         return self._gradient(of, by)
 
     def _rest(self, row: syntax.Row) -> Value:
@@ -349,6 +352,11 @@ class Formula(Resolver):
 
     def _gradient(self, of: Value, by: Value) -> Value:
         """The derivative of an array or of a scalar, by an array or by an element."""
+        if by.is_array and not of.is_array and (key_of(of.expr) is None or self.values.letters(of.expr)):
+            array = by.node.args[0] if isinstance(by.node, Transpose) else by.node
+            if not isinstance(array, ArrayOf):
+                raise Misfit("a derivative by something that is no tensor")
+            return Value(EntryGradient(of.expr, by.node), by.rows, by.columns)
         top = self.values.array(of)
         if not isinstance(top.node, ArrayOf):
             raise Misfit("a derivative of something that is no tensor")

@@ -64,7 +64,7 @@ class SymbolTable:
         self.examples = self.vocabulary.example is not None
         self.letters = {text_of(text): index(name) for name, text in notation.index_letters.items()}
         self.transpose = text_of(notation.transpose)
-        self._places = notation.layer_below, notation.example_below
+        self._forms: dict[str, list[tuple[Letter, bool]]] = {}
         self._number = re.compile(
             rf"(?:^|(?<= ))(\d+|{re.escape(text_of(notation.depth))}|{re.escape(text_of(notation.any_layer))})"
             r"(?: ([+-]) (\d+))?(?= |$)",
@@ -182,14 +182,16 @@ class SymbolTable:
                         self.tensors[tensor.of] = usual_tensor(tensor.of, self.examples)
                 yield self.tensors[key]
 
-    def forms(self, tensor: Tensor) -> Iterator[tuple[Letter, bool]]:
+    def forms(self, tensor: Tensor) -> list[tuple[Letter, bool]]:
         """The letters of a tensor, the one of its entries first, and whether it is that of the stacked matrix."""
-        output = tensor.key == self.vocabulary.output
-        names = [self.notation.letter(tensor, self.tensors, output, entry) for entry in (True, False)]
-        for name in dict.fromkeys(names):
-            yield letter_of(name), False
-        if self.vocabulary.example in tensor.indices and len(tensor.shape) > 1:
-            yield letter_of(self.notation.capital(tensor, self.tensors, output)), True
+        if tensor.key not in self._forms:
+            output = tensor.key == self.vocabulary.output
+            names = [self.notation.letter(tensor, self.tensors, output, entry) for entry in (True, False)]
+            forms = [(letter_of(name), False) for name in dict.fromkeys(names)]
+            if self.vocabulary.example in tensor.indices and len(tensor.shape) > 1:
+                forms.append((letter_of(self.notation.capital(tensor, self.tensors, output)), True))
+            self._forms[tensor.key] = forms
+        return self._forms[tensor.key]
 
     def find(self, symbol: Marked, argument: str = "") -> list[Found]:
         """Every tensor that may be written so.
@@ -202,7 +204,9 @@ class SymbolTable:
         found: dict[tuple[str, bool], Found] = {}
         for tensor in self.known(dict.fromkeys(labels)):
             for letter, stacked in self.forms(tensor):
-                one = self._match(symbol, letter, tensor, stacked) if letter.argument == argument else None
+                if (letter.core, letter.argument) != (symbol.core, argument):
+                    continue
+                one = self._match(symbol, letter, tensor, stacked)
                 if one is not None:
                     found.setdefault((tensor.key, stacked), one)
         return list(found.values())
