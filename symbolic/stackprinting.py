@@ -10,27 +10,19 @@ from collections.abc import Sequence
 
 from sympy import Basic, Expr
 
+from symbolic.elementprinting import ElementPrinter
 from symbolic.errors import UsageError
 from symbolic.expressions import Spelled
 from symbolic.matrices import Abreast, ArrayOf, RowOf, Stacked, TotalJacobian, Transpose, Unit
 from symbolic.notation import braced
-from symbolic.printorder import OPEN, OrderedPrinter
-from symbolic.tensors import Tensor
+from symbolic.printorder import OPEN
 
 # An axis of more elements than this is written with dots.
 MOST_WRITTEN = 6
 
 
-class StackPrinter(OrderedPrinter):
+class StackPrinter(ElementPrinter):
     """The part of the printer that writes what stands for many entries by a few of them."""
-
-    def _position(self, position: Expr, extent: Expr | None = None) -> str:
-        raise NotImplementedError
-
-    def _tensor(
-        self, tensor: Tensor, below: Sequence[str] = (), example: str | None = None, transposed: bool = False
-    ) -> str:
-        raise NotImplementedError
 
     def _print_Stacked(self, node: Stacked) -> str:
         letter, extent, body = node.args

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent
 SYMBOLIC = sorted((ROOT / "symbolic").rglob("*.py"))
 CODEGEN = sorted((ROOT / "codegen").rglob("*.py"))
 STANDARD = {
-    "__future__", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools",
+    "__future__", "abc", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools",
     "bisect", "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
     "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing", "unicodedata",

@@ -7,6 +7,7 @@ none, the formula is refused with its place.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import NoReturn
@@ -32,7 +33,7 @@ COMPARISONS: Mapping[str, type[Relational]] = {
 _SYMBOLS = (syntax.Symbol, syntax.Word, syntax.Accent, syntax.Styled)
 
 
-class Resolver(Walk):
+class Resolver(Walk, ABC):
     """Resolves the nodes of a tree; rows and derivatives are those of its subclass."""
 
     def value(self, node: syntax.Node) -> Value:
@@ -51,11 +52,13 @@ class Resolver(Walk):
                    syntax.Dots: "an omission, which leaves open what is meant"}  # fmt: skip
         self.refuse(node, reasons.get(type(node), f"{self.shown(node)} means nothing here"))
 
+    @abstractmethod
     def factors(self, items: Sequence[syntax.Node]) -> list[Value]:
-        raise NotImplementedError
+        """What the items of a row are worth, each function applied."""
 
+    @abstractmethod
     def derivative(self, node: syntax.Fraction) -> Value | None:
-        raise NotImplementedError
+        """A fraction of partials, or None where it is an ordinary fraction."""
 
     # ------------------------------------------------------------------ symbols
 

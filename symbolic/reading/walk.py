@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
 from sympy import Basic, Expr, Integer, Symbol
-from sympy.core.relational import Equality, GreaterThan, LessThan, Relational, StrictGreaterThan, StrictLessThan
-from sympy.core.relational import Unequality as Unequal
 
 from symbolic.conventions import turned
 from symbolic.depth import width
@@ -23,11 +21,6 @@ from symbolic.reading.marks import marked, text_of, written
 from symbolic.reading.symbols import Found, SymbolTable
 from symbolic.reading.values import Misfit, Value, Values, canonical
 from symbolic.tensors import index
-
-COMPARISONS: Mapping[str, type[Relational]] = {
-    "=": Equality, r"\ne": Unequal, "<": StrictLessThan, ">": StrictGreaterThan, r"\le": LessThan, r"\ge": GreaterThan,
-}  # fmt: skip
-_SYMBOLS = (syntax.Symbol, syntax.Word, syntax.Accent, syntax.Styled)
 
 
 class NeedsExamples(Exception):
