@@ -43,7 +43,10 @@ FORBIDDEN = {
     ("symbols", "walk", "resolver", "rows", "values", "entries", "reader"): (
         "calculus", "deltaform", "backpropagation", "network", "layers",
     ),
-    ("notation", "notationchecks", "notationfiles", "tomlkeys", "latex", "elementprinting", "stackprinting", "printorder"): (
+    (
+        "notation", "notationchecks", "notationfiles", "tomlkeys",
+        "latex", "elementprinting", "stackprinting", "printorder",
+    ): (
         "calculus", "deltaform", "backpropagation", "network", "layers",
     ),
 }  # fmt: skip
