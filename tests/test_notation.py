@@ -211,7 +211,11 @@ def test_no_text_takes_long(kind):
         ("cs229", {"indices": {"j": "n_2"}}, "indices.j is n_2, which is how the width"),
         ("post", {"indices": {"j": "L"}}, "indices.j and depth are both L"),
         ("post", {"indices": {"p": "l"}}, "indices.p and any_layer are both l, and stand in one place"),
-        ("vec", {"layer_below": True}, "indices.k and any_layer are both k, and stand in one place"),
+        (
+            "vec",
+            {"layer_below": True, "indices": {"k": "k"}},
+            "indices.k and any_layer are both k, and stand in one place",
+        ),
         ("cs229", {"depth": "k", "any_layer": "k"}, "depth and any_layer are both k"),
         ("index", {"unit_index": "N_{layer}"}, "unit_index and letters.width are both written"),
         ("cs229", {"unit_index": "a_{layer}", "layer_below": True}, "unit_index and letters.activation are both"),
