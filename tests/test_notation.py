@@ -400,6 +400,21 @@ def test_pdflatex_sets_odd_notations(odd, form, tmp_path):
     set_by_pdflatex(derive(odd.convention(Network.parse(PAGE))).latex(odd, form, "rule"), tmp_path)
 
 
+@pytest.mark.parametrize("preset", NOTATIONS)
+def test_the_task_as_a_notation_states_it_is_verified_and_its_pages_say_so(preset):
+    notation = NOTATIONS[preset]
+    derivation = derive(notation.convention(Network.parse("3 -> 4 tanh -> 2 sigmoid; binary_cross_entropy")))
+    report = derivation.verify(points=1)
+    assert report.ok, report
+    assert {"m", "t"} <= {row.number[-1] for row in report.rows if not row.number[-1].isdigit()}, (
+        "no matrix form was checked"
+    )
+    for form in ("component", "matrix"):
+        for detail in ("result", "layer", "rule"):
+            page = derivation.latex(notation, form, detail, report)
+            assert "All of them hold." in page and f"are {len(report.rows)} equalities" in page
+
+
 def test_the_form_is_that_of_the_notation_if_none_is_given():
     derivation = derive(Network.parse(PAGE))
     for preset in (CS229, NOTATIONS["vec"]):
