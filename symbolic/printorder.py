@@ -163,6 +163,8 @@ class OrderedPrinter(Printer):
                 return self._level(node.function.expr)
         if isinstance(node, Scalar):
             return self._level(node.args[0])
+        if isinstance(node, ArrayOf) and self.tensors[node.key].role == "gradient":
+            return FRACTION
         if isinstance(node, (Add, Plus)):
             return ADD
         if isinstance(node, Number):
