@@ -116,16 +116,20 @@ def _has_single_term(node: Basic) -> bool:
 def turned(node: Basic, tensors: Mapping[str, Tensor]) -> Basic:
     """The same with each weight matrix W, and each gradient by it, standing for its transpose: its rows are inputs."""
     inner = node.args[0] if isinstance(node, Transpose) else node
-    if isinstance(inner, ArrayOf) and _is_weight(inner, tensors):
+    if isinstance(inner, ArrayOf) and is_weight(tensors[inner.key], tensors):
         return inner if isinstance(node, Transpose) else Transpose(inner)
-    if isinstance(inner, Gradient) and isinstance(inner.args[1], ArrayOf) and _is_weight(inner.args[1], tensors):
+    if (
+        isinstance(inner, Gradient)
+        and isinstance(inner.args[1], ArrayOf)
+        and is_weight(tensors[inner.args[1].key], tensors)
+    ):
         return inner if isinstance(node, Transpose) else Transpose(inner)
     if not node.args or isinstance(node, Expr):
         return node
     return node.func(*(turned(part, tensors) for part in node.args))
 
 
-def _is_weight(array: ArrayOf, tensors: Mapping[str, Tensor]) -> bool:
-    tensor = tensors[array.key]
+def is_weight(tensor: Tensor, tensors: Mapping[str, Tensor]) -> bool:
+    """Whether it is a weight matrix, or the gradient by one: what a notation may have turned."""
     source = tensors.get(tensor.of or "", tensor) if tensor.role == "gradient" else tensor
     return source.role == "parameter" and len(source.shape) == 2 and source.name == "W"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from sympy import Add, Expr, Mul, Piecewise
 
 from symbolic.chains import LINE, boxed, display
+from symbolic.conventions import is_weight
 from symbolic.depth import DEPTH, LAYER, Label, split_label
 from symbolic.errors import UsageError
 from symbolic.expressions import Undefined
@@ -212,7 +213,7 @@ class _Page:
             program, printer = part.program, part.printer
             pairs = zip(tensor.shape, tensor.indices, strict=True)
             extents: Sequence[Expr] = [extent for extent, letter in pairs if letter != program.example]
-            if tensor.role == "parameter":
+            if is_weight(tensor, part.tensors):
                 _, extents = part.lines.axes(tensor.indices, tensor.shape)
             shape = _shape(extents, printer)
             numbers = _shape([program.value_of(extent) for extent in extents], printer)

@@ -210,8 +210,8 @@ class Notation:
             warnings.simplefilter("ignore", DeltaformWarning)
             return network.replace(**changes)
 
-    def write(self, expression: Basic, of: Source | None = None) -> str:
-        """The LaTeX of an index expression or a matrix expression.
+    def write(self, expression: Basic | Equalities, of: Source | None = None) -> str:
+        """The LaTeX of an index expression or a matrix expression, or of a chain of equalities as `read` gives it.
 
         of: the Network, Program or Derivation whose tensors it is about; by default those of a dense network with the
             usual names, z1[j], W2[j, s], without an examples' axis or, where a letter p leads, with one.
@@ -221,7 +221,9 @@ class Notation:
         """
         from symbolic.vocabulary import vocabulary_of
 
-        return vocabulary_of(of, expression).printer(self).doprint(expression)
+        sides = (expression,) if isinstance(expression, Basic) else expression.sides
+        printer = vocabulary_of(of, *sides).printer(self)
+        return " = ".join(printer.doprint(side) for side in sides)
 
     def read(self, latex: str, of: Source | None = None, form: str | None = None) -> Basic | Equalities:
         """The expression that a formula says: the inverse of `write`.

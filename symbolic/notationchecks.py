@@ -220,6 +220,11 @@ def _check_letters(letters: Mapping[str, str], where: str) -> None:
             # The number of a layer becomes the index of the letter of widths.
             kind = "bare" if role == "width" else "argument"
             checked_symbol(text, f"{where}: letters.{role}", kind, ("letters", role))
+            if text[1:] in FUNCTION_COMMANDS - GREEK:
+                raise NotationError(
+                    f"{where}: letters.{role} is {text}, which is a function everybody knows; take a letter",
+                    ("letters", role),
+                )
     missing = [role for role in LETTERS if role not in letters]
     if missing:
         raise NotationError(f"{where}: letters has none for {', '.join(missing)}", ("letters",))
@@ -233,6 +238,9 @@ def _check_mark(text: object, places: Sequence[str], what: str, field: str) -> N
                 f"{what} must hold {{{place}}} once, as in '[{{{place}}}]', not {shown(text)}", (field,)
             )
         plain = plain.replace(f"{{{place}}}", "")
+    outer = str(text).strip() if field in ("layer", "example") else ""
+    if outer.startswith(",") or outer.endswith(","):
+        raise NotationError(f"{what}: {shown(text)} begins or ends in a comma, which separates marks", (field,))
     if not _MARK.match(plain) or re.search(r"\}[A-Za-z]", str(text)) or not _balanced(plain):
         raise NotationError(
             f"{what}: {shown(text)} may hold digits, commas, pairs of brackets, and letters that do not follow a "

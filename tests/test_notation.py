@@ -426,3 +426,17 @@ def test_every_field_is_checked():
     """A new field has a place in one of the tables of checks."""
     marks = {"layer", "example", "marks", "unit_index"}
     assert set(FIELDS) == {"name", *CHOICES, *FLAGS, *TABLES, *SYMBOLS, *marks}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"letters": {"cost": r"\log"}},
+        {"letters": {"weight": r"\exp"}},
+        {"layer": "{layer},"},
+        {"example": ",{example}"},
+    ],
+)
+def test_functions_are_no_letters_and_marks_end_in_no_comma(changes):
+    with pytest.raises(NotationError):
+        NOTATIONS["cs229"].replace(**changes)

@@ -761,3 +761,28 @@ def test_any_formula_is_read_or_refused(parts, notation):
         notation.read(" ".join(parts))
     except FormulaSyntaxError as error:
         assert str(error).isascii() and error.line >= 1
+
+
+GUESSED_ONCE = [
+    ("cs229", r"x_j^{[2]}"), ("cs229", r"J^{[2]}"), ("stacked", r"h_i^{[2]}"), ("index", r"h_{n_2}^3"),
+    ("index", "c^1 + c^2"), ("post", "W^12"), ("cs229", r"e{-z_j^{[1]}}"),
+    ("cs229", r"\frac{1}{N}\sum_{p=1}^{N}\mathcal{L}(p)"),
+    ("cs229", r"\nabla_{a^{[1]}}^2 J"), ("cs229", r"\nabla_{a^{[1]}}' J"), ("cs229", "y_p"), ("vec", r"w_{ij}^{[2]}"),
+    ("cs229", r"\sum_{p=1}^{p} \mathcal{L}^{(p)}"), ("cs229", r"\sum_{p=1}^{n_1} \mathcal{L}^{(p)}"),
+    ("cs229", r"\delta_{12}^{[1]}"), ("cs229", "0/0"), ("cs229", r"\frac{1}{0}"), ("vec", r"\sum_{j=1}^{n_3} yj"),
+    ("index", r"\frac{\partial C}{\partial w_{n_1 n_2}^11}"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "latex"), GUESSED_ONCE)
+def test_what_a_newcomer_saw_guessed_is_refused(name, latex):
+    derivation = derive(Network.parse("3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"))
+    with pytest.raises(FormulaSyntaxError):
+        NOTATIONS[name].read(latex, of=derivation)
+
+
+def test_a_chain_of_equalities_is_written_as_it_was_read():
+    derivation = derive(Network.parse("3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"))
+    for name, latex in (("index", r"c^p = c^p"), ("cs229", r"\delta^{[2]} = \nabla_{z^{[2]}} \mathcal{L}")):
+        chain = NOTATIONS[name].read(latex, of=derivation)
+        assert NOTATIONS[name].write(chain, of=derivation) == latex

@@ -50,6 +50,7 @@ CORRECTIONS = (
     "The recursion ends at layer 2: layer 1 is the input and has no pre-activation.",
     "The derivative by a weight has the activation of the layer before, not of the layer itself.",
     "The activations have one letter from the start, and the loss of one example another letter than that of all.",
+    "The loss of all examples is their mean from the start; the note adds up first and takes the mean at its end.",
 )
 
 
@@ -65,11 +66,10 @@ def exposition(
     first = stretch("the first layers", [1, 2], [activation] * 2, rest)
     any_layer = stretch("any layer", [LAYER, LAYER + 1], [activation], rest)
     examples = stretch("any layer, N examples", [LAYER, LAYER + 1], [activation], rest, examples="N")
-    total = stretch("the last layer, all examples", [DEPTH], [activation], loss, examples="N", reduction="sum")
     mean = stretch("the last layer, N examples", [DEPTH], [activation], loss, examples="N")
     blocks: list[Block] = [
         *_notation(first, any_layer, last),
-        *_training(first, last, total),
+        *_training(first, last, mean),
         Heading("Main computations"),
         Paragraph("Wanted is the gradient {gradient}. Layer {range} computes", any_layer, {
             "gradient": rf"{NOTATION.nabla} {NOTATION.letters['loss']}", "range": _range("first", "depth"),
@@ -93,9 +93,7 @@ def exposition(
         Display([_parameter(any_layer, "b[layer]")]),
         Display([_parameter(any_layer, "W[layer]")]),
         Heading("Many training examples"),
-        Paragraph("For {N} examples the loss is the mean; a subscript {i} says which example is meant:", mean, {
-            "i": mean.program.example, "N": mean.loss.shape[0],
-        }),
+        Paragraph("For {N} examples the loss is, written out,", mean, {"N": mean.loss.shape[0]}),
         Display([Telling(mean, mean.tensor("J").element, form="matrix").put_in("J", "ell").chain()]),
         Paragraph("and every derivative by a parameter is the mean of what it is for one example:"),
         *(Display([Chain.of(examples, examples.derivation[key], "component")]) for key in ("db[layer]", "dW[layer]")),
@@ -142,7 +140,7 @@ def _notation(first: Setting, any_layer: Setting, last: Setting) -> list[Block]:
     ]  # fmt: skip
 
 
-def _training(first: Setting, last: Setting, total: Setting) -> list[Block]:
+def _training(first: Setting, last: Setting, mean: Setting) -> list[Block]:
     theta, cost = NOTATION.letters["parameters"], NOTATION.letters["cost"]
     ends = [setting.printer(NOTATION) for setting in (first, last)]
     weights, biases = (
@@ -158,10 +156,10 @@ def _training(first: Setting, last: Setting, total: Setting) -> list[Block]:
             "a": last.tensor("a[depth]"), "output": rf"\hat{{{NOTATION.letters['target']}}}",
         }),
         Display([(last, last.program.definitions["ell"])], number="2"),
-        Paragraph("and over all examples, which a subscript {i} tells apart, it adds up to", total, {
-            "i": total.program.example,
+        Paragraph("and that of all examples, which a subscript {i} tells apart, is the mean", mean, {
+            "i": mean.program.example,
         }),
-        Display([(total, total.program.definitions["J"])], form="component"),
+        Display([(mean, mean.program.definitions["J"])], form="component"),
         Paragraph(
             "By (1) it depends on every weight and every bias; the targets are given. All parameters together are "
             "{theta}, a vector of {D} entries. In any network, and in one with layers of {widths} units,",

@@ -17,7 +17,7 @@ from sympy.core.relational import Equality, GreaterThan, LessThan, Relational, S
 from sympy.core.relational import Unequality as Unequal
 
 from symbolic.expressions import Entry, Inner
-from symbolic.matrices import Identity, Ones, Product, SumOver, Transpose, Unit
+from symbolic.matrices import ArrayOf, Identity, Ones, Product, SumOver, Transpose, Unit
 from symbolic.matrixform import transpose
 from symbolic.notationchecks import INDEX_LETTERS
 from symbolic.reading import syntax
@@ -25,7 +25,7 @@ from symbolic.reading.marks import Marked, marked, pieces, text_of, written
 from symbolic.reading.symbols import SymbolTable
 from symbolic.reading.values import JOINS, LONGEST_NUMBER, Combination, Comparison, Condition, Misfit, Value
 from symbolic.reading.walk import NeedsExamples, Walk, counted
-from symbolic.tensors import index, over
+from symbolic.tensors import index, key_of, over
 
 COMPARISONS: Mapping[str, type[Relational]] = {
     "=": Equality, r"\ne": Unequal, "<": StrictLessThan, ">": StrictGreaterThan, r"\le": LessThan, r"\ge": GreaterThan,
@@ -78,6 +78,8 @@ class Resolver(Walk, ABC):
             if not (isinstance(bare, syntax.Scripts) and bare.above is None and bare.below is None):
                 base = self.meanings(marked(bare), bare, argument)
                 if len(base) == 1:
+                    if isinstance(node.above, syntax.Number) and self.of_example(base[0]):
+                        self.refuse(node.above, "a number where the example's mark stands is no power; write brackets")
                     return self.raised(base[0], node)
         return self.unknown(node, symbol)
 
@@ -132,9 +134,23 @@ class Resolver(Walk, ABC):
                 values.append(Value(transpose(unit), None, extent) if transposed else Value(unit, extent))
         if not values:
             letter, own = self.letter(node) if not symbol.above else (None, None)
-            if letter is not None and (own is not None or letter in self.used):
-                values.append(Value(letter + self.notation.first))
+            if letter is not None and self.notation.first == 0 and (own is not None or letter in self.used):
+                values.append(Value(letter))
         return values
+
+    def of_example(self, value: Value) -> bool:
+        """Whether it is a tensor of one example in a notation that always says of which."""
+        key = value.node.key if isinstance(value.node, ArrayOf) else None if value.is_array else key_of(value.expr)
+        tensor = self.table.tensors.get(key or "")
+        return self.notation.mark_examples and tensor is not None and self.example in tensor.indices
+
+    def _number_of(self, node: syntax.Terms) -> Value | None:
+        """(j - 1), an index as a number counted from 0, where indices are written from 1."""
+        if node.signs != ("+", "-") or written(node.terms[1]) != text_of(str(self.notation.first)):
+            return None
+        letter, own = self.letter(node.terms[0])
+        known = letter is not None and not self.table.find(marked(node.terms[0]), "")
+        return Value(letter) if known and self.notation.first and (own is not None or letter in self.used) else None
 
     # ------------------------------------------------------------------ scripts
 
@@ -193,6 +209,8 @@ class Resolver(Walk, ABC):
             if base.is_number:
                 self.refuse(above, "the transpose of a number")
             return Value(transpose(base.node), base.columns, base.rows)
+        if isinstance(above, syntax.Brackets) and above.open in ("(", "["):
+            self.refuse(above, "a mark in brackets is no power, and what it stands at carries no such mark")
         sign = ""
         if isinstance(above, syntax.Row) and isinstance(above.items[0], syntax.Operator):
             sign, above = above.items[0].sign, above.items[1]
@@ -213,7 +231,10 @@ class Resolver(Walk, ABC):
             return self._delta(node.body)
         if node.open not in ("(", "[", "{", "") or node.close not in (")", "]", "}", ""):
             self.refuse(node, f"brackets {node.open} {node.close} mean nothing here")
-        return self.value(node.body)
+        if node.open == "" and isinstance(node.body, syntax.Terms):
+            self.refuse(node, "braces do not show; write brackets round a sum")
+        number = self._number_of(node.body) if isinstance(node.body, syntax.Terms) else None
+        return number or self.value(node.body)
 
     def _delta(self, relation: syntax.Relation) -> Value:
         if relation.signs != ("=",):
@@ -274,6 +295,9 @@ class Resolver(Walk, ABC):
         if last.is_array:
             self.refuse(above, "a sum ends at a size")
         extent = last.expr + 1 - self.notation.first
+        count = self.extents.get(letter) if letter == self.example else None
+        if count is not None and extent != count:
+            self.refuse(above, f"a sum over examples ends at {count}, not at {last.expr}")
         if own is not None and own != extent:
             self.refuse(above, f"the letter of the sum runs over {own} elements, and the sum over {extent}")
         with self.bound(letter, extent):

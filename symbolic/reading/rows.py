@@ -61,6 +61,8 @@ class Formula(Resolver):
         found: list[Value] = []
         at = 0
         while at < len(items):
+            if at and isinstance(items[at], syntax.Number):
+                self.refuse(items[at], "a number behind a symbol is neither a mark nor a factor; write braces: ^{12}")
             value, at = self._factor(items, at)
             found.append(value)
         return found
@@ -305,6 +307,8 @@ class Formula(Resolver):
         below = item.below if isinstance(item, syntax.Scripts) else None
         if below is None or at + 1 == len(items):
             self.refuse(item, f"{self.shown(item)} says not by what, or not of what")
+        if isinstance(item, syntax.Scripts) and (item.above is not None or item.primes):
+            self.refuse(item, "a gradient has no mark but what it is by")
         argument = written(items[at + 2]) if at + 2 < len(items) else ""
         symbol = marked(items[at + 1])
         takes = bool(argument and self.table.find(symbol, argument))

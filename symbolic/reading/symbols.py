@@ -73,6 +73,13 @@ class SymbolTable:
         self.sizes = self._sizes()
         self.functions = self._functions()
 
+    @property
+    def count(self) -> Expr | None:
+        """The number of examples, if there is an axis of them."""
+        example = self.vocabulary.example
+        axes = (axis for tensor in self.tensors.values() for axis in zip(tensor.indices, tensor.shape, strict=True))
+        return next((extent for letter, extent in axes if letter == example), None)
+
     # ------------------------------------------------------------------ layers, sizes, indices
 
     def labels(self, text: str) -> list[Label]:

@@ -233,6 +233,8 @@ class Values:
         return Value(hadamard([value.node for value in factors]), like.rows, like.columns)
 
     def quotient(self, above: Value, below: Value) -> Value:
+        if not below.is_array and below.expr == 0:
+            raise Misfit("a division by 0")
         if not above.is_array and not below.is_array:
             return Value(times([above.expr, Pow(below.expr, -1)]))
         if below.is_number:

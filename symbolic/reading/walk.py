@@ -44,7 +44,7 @@ class Walk:
         self.example = table.vocabulary.example
         self.values = Values(table.tensors, self.example)
         self.entries = Entries(table.tensors, self.fresh)
-        self.extents: dict[Symbol, Expr] = {}
+        self.extents: dict[Symbol, Expr] = {} if table.count is None else {self.example: table.count}
         self.letters, self.used, self.units = table.letters_in(nodes)
         self.numbers: dict[Expr, Expr] = {}
         self.met: set[str] = set()
@@ -90,8 +90,10 @@ class Walk:
         """An index at an axis of this size: a letter, or a number counted from 0."""
         if isinstance(node, syntax.Number) and node.text.isdigit():
             place = int(node.text) - self.notation.first
-            if place < 0 or (extent is not None and extent.is_Integer and place >= extent):
-                self.refuse(node, f"no element {node.text} of an axis of {extent}, counted from {self.notation.first}")
+            program = self.table.vocabulary.program
+            size = program.value_of(extent) if program is not None and extent is not None else extent
+            if place < 0 or (size is not None and size.is_Integer and place >= size):
+                self.refuse(node, f"no element {node.text} of an axis of {size}, counted from {self.notation.first}")
             return Integer(place)
         letter, own = self.letter(node)
         if letter is None:
