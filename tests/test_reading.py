@@ -768,6 +768,7 @@ GUESSED_ONCE = [
     ("index", "c^1 + c^2"), ("post", "W^12"), ("cs229", r"e{-z_j^{[1]}}"),
     ("cs229", r"\frac{1}{N}\sum_{p=1}^{N}\mathcal{L}(p)"),
     ("cs229", r"\nabla_{a^{[1]}}^2 J"), ("cs229", r"\nabla_{a^{[1]}}' J"), ("cs229", "y_p"), ("vec", r"w_{ij}^{[2]}"),
+    ("cs229", "J = y_j"), ("cs229", r"\delta_j^{[2]} = a_s^{[2]}"),
     ("cs229", r"\sum_{p=1}^{p} \mathcal{L}^{(p)}"), ("cs229", r"\sum_{p=1}^{n_1} \mathcal{L}^{(p)}"),
     ("cs229", r"\delta_{12}^{[1]}"), ("cs229", "0/0"), ("cs229", r"\frac{1}{0}"), ("vec", r"\sum_{j=1}^{n_3} yj"),
     ("index", r"\frac{\partial C}{\partial w_{n_1 n_2}^11}"),

@@ -17,6 +17,7 @@ from symbolic.reading.rows import Formula
 from symbolic.reading.symbols import SymbolTable
 from symbolic.reading.values import Value
 from symbolic.reading.walk import NeedsExamples
+from symbolic.tensors import free_letters
 from symbolic.vocabulary import Source, vocabulary_of
 
 EQUALITIES = frozenset({"=", ":=", r"\equiv", r"\triangleq"})
@@ -88,9 +89,15 @@ def _read(latex: str, parts: tuple[syntax.Node, ...], table: SymbolTable, form: 
 def _finished(formula: Formula, parts: tuple[syntax.Node, ...], values: list[Value], arrays: bool) -> Iterator[Basic]:
     """The sides as the engine has them: of one shape, with every size known."""
     if not arrays:
+        numbers = []
         for part, value in zip(parts, values, strict=True):
             with formula.at(part):
-                yield formula.number(value)
+                numbers.append(formula.number(value))
+        for part, number in zip(parts, numbers, strict=True):
+            more = sorted(str(letter) for letter in free_letters(number) - free_letters(numbers[0]))
+            if more:
+                formula.refuse(part, f"this side has the index {', '.join(more)}, and the left side has not")
+        yield from numbers
         return
     like = next((value for value in values if value.is_array), values[0])
     spread = []
