@@ -1,0 +1,1 @@
+"""Pages: what is said of a derivation, as blocks, and the formats that blocks are written in."""
