@@ -34,7 +34,7 @@ from symbolic.errors import DeltaformWarning, DerivationError, ProgramError, Usa
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.induction import AnyDepth, GeneralDerivation
 from symbolic.programs import HasProgram, Program, per_example_loss
-from symbolic.repetition import Repetition
+from symbolic.repetition import Repeated, Repetition
 from symbolic.rules import CHAIN, CONTRACT, DIFFERENTIATE, FUNCTION, NAME, REUSE_OUTPUT, SUBSTITUTE, TIDY, Result, Step
 from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 
@@ -231,13 +231,13 @@ class _Sweep:
         if open_keys and not all(t.elementwise for t in terms):
             by_name = self._steps(tensor, terms, set())
             definitions = sum(cost(self.results[key].steps[-1].after) for key in open_keys)
-            if cost(by_name[-1].after) + definitions < cost(inlined[-1].after):
+            if cost(by_name.steps[-1].after) + definitions < cost(inlined.steps[-1].after):
                 inlined, open_keys = by_name, []
         for key in open_keys:
             self.results[key] = replace(self.results[key], named=False)
-        return Result(self._adjoint(tensor), tensor.indices, inlined)
+        return Result(self._adjoint(tensor), tensor.indices, inlined.steps, pattern=inlined.pattern)
 
-    def _steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> tuple[Step, ...]:
+    def _steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> Repeated:
         """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
         ranges = shape_ranges(tensor.indices, tensor.shape)
         given = Tuple(
@@ -255,7 +255,7 @@ class _Sweep:
 
     def _repeated(
         self, given: Tuple, traits: Hashable, cited: list[Equation], compute: Callable[[], list[Step]]
-    ) -> tuple[Step, ...]:
+    ) -> Repeated:
         """The chain of an equal layer, renamed; layers are equal only if the same facts hold of what they mention."""
         mentioned = {key_of(element) for element in elements(given)}
         facts = [f for f in self.program.facts if mentioned & {key_of(element) for element in elements(f.before)}]
@@ -359,17 +359,19 @@ class _Sweep:
         computed = self.results.get(tensor.key)
         if objective.key == self.top.key:
             if computed is None:
-                steps = self._steps(tensor, self._terms(tensor), set())
+                found = self._steps(tensor, self._terms(tensor), set())
+                self._put(f"d{tensor.key}", Result(gradient, tensor.indices, found.steps, pattern=found.pattern))
             else:
-                steps = (Step(NAME, whole, computed.tensor[tensor.indices], because=computed.tensor.key),)
-            self._put(f"d{tensor.key}", Result(gradient, tensor.indices, steps))
+                step = Step(NAME, whole, computed.tensor[tensor.indices], because=computed.tensor.key)
+                self._put(f"d{tensor.key}", Result(gradient, tensor.indices, (step,)))
             return
         if computed is None:
             carried = self.program.example in tensor.indices
             indices = tensor.indices if carried else (*self.top.indices, *tensor.indices)
             shape = tensor.shape if carried else (*self.top.shape, *tensor.shape)
             each = self._free(Tensor(f"each_d{tensor.name}", "gradient", tensor.layer, shape, indices, of=tensor.key))
-            computed = Result(each, indices, self._steps(tensor, self._terms(tensor), set()), named=False)
+            found = self._steps(tensor, self._terms(tensor), set())
+            computed = Result(each, indices, found.steps, named=False, pattern=found.pattern)
             self._put(each.key, computed)
             form: Expr = computed.steps[-1].after
         else:
@@ -377,8 +379,8 @@ class _Sweep:
         given = Tuple(objective.element, self.top.element, tensor.element, *tensor.shape, self.top.shape[0], form)
         source = computed.tensor.key
         given = Tuple(*given, Symbol(source, real=True))
-        steps = self._repeated(given, computed.tensor.role, [], lambda: self._total_steps(tensor, form, source))
-        self._put(f"d{tensor.key}", Result(gradient, tensor.indices, steps))
+        found = self._repeated(given, computed.tensor.role, [], lambda: self._total_steps(tensor, form, source))
+        self._put(f"d{tensor.key}", Result(gradient, tensor.indices, found.steps, pattern=found.pattern))
 
     def _total_steps(self, tensor: Tensor, form: Expr, source: str) -> list[Step]:
         """From dJ/dv through the derivative `form` of one example's loss to the mean or sum over the examples."""

@@ -10,19 +10,28 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
+from typing import NamedTuple
 
 from sympy import Basic, Expr, Indexed, IndexedBase, Symbol
 from sympy.core.traversal import preorder_traversal
 
-from symbolic.rules import Step
+from symbolic.rules import Pattern, Step
 from symbolic.tensors import Equation, Fact
 
 
 @dataclass(frozen=True)
 class _Chain:
+    number: int
     names: tuple[Symbol, ...]
     cited: tuple[Equation | Fact, ...]
     steps: tuple[Step, ...]
+
+
+class Repeated(NamedTuple):
+    """Steps, and the pattern that they share with every other chain that differs from them in names only."""
+
+    steps: tuple[Step, ...]
+    pattern: Pattern
 
 
 @dataclass
@@ -33,7 +42,7 @@ class Repetition:
 
     def steps(
         self, given: Basic, traits: Hashable, cited: Sequence[Equation | Fact], compute: Callable[[], Sequence[Step]]
-    ) -> tuple[Step, ...]:
+    ) -> Repeated:
         """The chain that `compute` gives, or an earlier one with its names exchanged.
 
         given:  everything that the chain depends on, as one expression.
@@ -45,12 +54,14 @@ class Repetition:
         known = self.chains.get((general, traits))
         if known is None:
             steps = tuple(compute())
-            self.chains[general, traits] = _Chain(names, tuple(cited), steps)
-            return steps
+            known = _Chain(len(self.chains), names, tuple(cited), steps)
+            self.chains[general, traits] = known
+            return Repeated(steps, Pattern(known.number, names))
         swap = {old: new for old, new in zip(known.names, names, strict=True) if old != new}
         keys = {str(old.name): str(new.name) for old, new in swap.items()}
         citations = dict(zip(known.cited, cited, strict=True))
-        return tuple(_renamed(step, swap, keys, citations) for step in known.steps)
+        steps = tuple(_renamed(step, swap, keys, citations) for step in known.steps)
+        return Repeated(steps, Pattern(known.number, names))
 
 
 def names_in(expression: Basic) -> tuple[Symbol, ...]:

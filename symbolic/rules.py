@@ -137,17 +137,30 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """Two results of a derivation with the same number are equal but for names, each name in the place of the other's.
+
+    names: of the tensors and sizes that the steps depend on, in the order in which they appear there.
+    """
+
+    number: int
+    names: tuple[Symbol, ...]
+
+
+@dataclass(frozen=True)
 class Result:
     """One derived quantity: tensor[indices] = steps[0].before = ... = steps[-1].after.
 
     tensor:  the adjoint or gradient that is derived. `tensor.of` is the key of the tensor it belongs to.
     named:   later lines use it by its name, and code computes it. Otherwise it was put into a later result.
+    pattern: what it shares with results of other layers, or None.
     """
 
     tensor: Tensor
     indices: tuple[Symbol, ...]
     steps: tuple[Step, ...]
     named: bool = True
+    pattern: Pattern | None = None
 
     @property
     def equation(self) -> Equation:
