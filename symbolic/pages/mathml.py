@@ -1,0 +1,64 @@
+"""A formula in LaTeX as MathML, by math-core (the extra `html`)."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from symbolic.errors import MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from math_core import LatexToMathML
+
+# What math-core writes, and what is written instead: an entity that only HTML knows; a lone combining line, which
+# browsers set below; a sign that HTML needs no entity for; a mark that asks for a style of script letters.
+PLAIN = {"&ApplyFunction;": "\u2061", "\u0332": "\u203e", "&gt;": ">", "\ufe00": ""}
+
+
+def require_math_core() -> None:
+    """Raise MissingExtra, with the command that installs it, when math-core is not there."""
+    try:
+        import math_core  # noqa: F401
+    except ImportError as error:
+        raise MissingExtra(
+            "HTML pages need math-core; install it: pip install 'deltaform[html]'; or take KaTeX, which comes with "
+            "deltaform: --katex, in Python katex=True"
+        ) from error
+
+
+@cache
+def converter() -> LatexToMathML:
+    """The converter, made once.
+
+    Raises:
+        MissingExtra: math-core is not installed.
+    """
+    require_math_core()
+    from math_core import LatexToMathML
+
+    # \widetilde counts as unreliable there; a notation may have it.
+    return LatexToMathML(allow_unreliable_rendering=True, fancy_error=False)
+
+
+@cache
+def mathml(latex: str, display: bool = False) -> str:
+    """The formula as a <math> element that stands in a line of text, with large sums and fractions if `display`.
+
+    Its text has neither backslashes nor ampersands.
+
+    Raises:
+        MissingExtra: math-core is not installed.
+        UsageError: math-core cannot read the formula.
+    """
+    convert = converter().convert_with_local_state
+    from math_core import LatexError
+
+    try:
+        text = convert(latex, displaystyle=display)
+    except LatexError as error:
+        raise UsageError(
+            f"math-core cannot write the formula {latex!a} as MathML: {error}; KaTeX may, with --katex"
+        ) from error
+    for found, instead in PLAIN.items():
+        text = text.replace(found, instead)
+    return text.replace('<math display="block">', '<math displaystyle="true">', 1)
