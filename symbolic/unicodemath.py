@@ -489,7 +489,7 @@ def _gap(before: _Item | None, item: _Item, spaces: str, tight: bool) -> str:
     if before is None or before.kind in ("open", "sign") or item.kind in ("close", "comma"):
         return ""
     pair = (before.kind, item.kind)
-    if before.kind == "prefix" and before.text in ("∂", "d", "∂²", "∂³"):
+    if "/" in (before.text, item.text) or (before.kind == "prefix" and before.text in ("∂", "d", "∂²", "∂³", "∇")):
         return ""
     if "binary" in pair or "product" in pair or "relation" in pair:
         return "" if tight else spaces if len(spaces) > 1 else " "
