@@ -1,0 +1,297 @@
+"""Why the derivative of a function cancels under one loss and stays under another."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from sympy import Basic, Dummy, Expr, KroneckerDelta, Mul, Piecewise, S, Sum, cancel, factor, fraction, gcd, together
+from sympy import limit as limit_at
+from sympy.polys.polyerrors import PolynomialError
+
+from symbolic.calculus import substitute_indices
+from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
+from symbolic.pages.blocks import Formula, Text, text
+from symbolic.rules import CHAIN, NAME, SUBSTITUTE, USE_FACT
+from symbolic.tensors import Equation, elements, indices_of, key_of
+from symbolic.whys.subject import Question, Subject, Why, factors_of, the_sum
+
+ROLES_OF_DERIVATIVES = ("adjoint", "gradient")
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the derivative of the loss by an output a meets the derivative of the function that gives a = f(z).
+
+    user:   the equation of a.
+    loss:   dL/da_i. value: what it is.
+    slope:  f'(z_j), or partial a_i/partial z_j. form: what it is.
+    common: what is a factor of `form` and of the denominator of `value`; 1 if nothing is.
+    rest:   what remains of `form`.
+    """
+
+    user: Equation
+    loss: Expr
+    value: Expr
+    slope: Expr
+    form: Expr
+    common: Expr
+    rest: Expr
+
+    @property
+    def elementwise(self) -> bool:
+        return isinstance(self.slope, FunctionDerivative)
+
+    @property
+    def cancels(self) -> bool:
+        """All of the slope does."""
+        return not _mentions(self.rest)
+
+
+def why_it_cancels(subject: Subject) -> Question | None:
+    """Why f'(z) is in the derivative by the pre-activation of an output, or why it is not."""
+    meeting = _meeting(subject)
+    if meeting is None:
+        return None
+    shown = (meeting.loss, meeting.value, meeting.slope, meeting.form)
+    if meeting.common != 1:
+        ask = _cancels if meeting.elementwise else _fraction_cancels
+        return Question("the slope cancels", partial(ask, subject, meeting), shown)
+    return Question(
+        "the slope stays", partial(_stays if meeting.elementwise else _factor_stays, subject, meeting), shown
+    )
+
+
+def _meeting(subject: Subject) -> Meeting | None:
+    """Read off the steps; None unless both derivatives are known, and are about outputs and targets alone."""
+    user = subject.user
+    if user is None or subject.result.tensor.role != "adjoint" or subject.steps[0].rule is not CHAIN:
+        return None
+    put_in = next((n for n, step in enumerate(subject.steps) if step.rule in (SUBSTITUTE, NAME)), None)
+    if put_in is None or put_in + 1 >= len(subject.steps):
+        return None
+    found = _parts(subject, subject.steps[put_in].after)
+    named = _parts(subject, subject.steps[put_in - 1].after)
+    local = subject.steps[put_in + 1].substeps
+    if found is None or named is None or not local or local[0].before != found[0]:
+        return None
+    slope, value = found
+    value = _written_out(subject, value)
+    loss = named[1]
+    form = local[-1].after
+    if value is None or not isinstance(loss, TotalDerivative) or key_of(loss.of) == key_of(loss.by):
+        return None
+    if form.has(Undefined) or value.has(Undefined) or not _mentions(form):
+        return None
+    try:
+        common, rest = _common(form, value)
+    except PolynomialError:
+        return None
+    return Meeting(user, loss, value, slope, form, common, rest)
+
+
+def _parts(subject: Subject, expression: Basic) -> tuple[Expr, Expr] | None:
+    """(the slope, the rest) of the product of both, under a sum or not."""
+    found = the_sum(expression)
+    product = found[0] * found[1].function if found is not None and isinstance(expression, Sum) else expression
+    slopes = [
+        part for part in factors_of(product)
+        if isinstance(part, (FunctionDerivative, PartialDerivative)) and key_of(part.by) == subject.source.key
+    ]  # fmt: skip
+    if len(slopes) != 1:
+        return None
+    return slopes[0], Mul(*(part for part in factors_of(product) if part is not slopes[0]))
+
+
+def _written_out(subject: Subject, value: Expr) -> Expr | None:
+    """The derivative by the output as a form, where it is called by its name; None if it comes from a later layer."""
+    if key_of(value) is not None:
+        tensor = subject.tensors[key_of(value) or ""]
+        if tensor.role not in ROLES_OF_DERIVATIVES or tensor.key not in {
+            r.tensor.key for r in subject.derivation.results
+        }:
+            return None
+        result = subject.derivation[tensor.key]
+        value = substitute_indices(result.steps[-1].after, dict(zip(result.indices, indices_of(value), strict=True)))
+    roles = {subject.tensors[key_of(element) or ""].role for element in elements(value)}
+    return None if roles & set(ROLES_OF_DERIVATIVES) or value.has(TotalDerivative, Sum) else value
+
+
+def _common(form: Expr, value: Expr) -> tuple[Expr, Expr]:
+    above, below = fraction(together(form))
+    common = gcd(above, fraction(together(value))[1])
+    if not _mentions(common):
+        return S.One, form
+    own = [part for part in factors_of(above) if not _mentions(fraction(cancel(part / common))[0])]
+    own = own or [part for part in factors_of(above) if not _mentions(fraction(cancel(common / part))[1])]
+    written = Mul(*own) if own and not _mentions(cancel(common / Mul(*own))) else factor(common)
+    return written, factor(cancel(above / common / below))
+
+
+def _mentions(expression: Basic) -> bool:
+    """Whether the expression is about a tensor."""
+    return any(True for _ in elements(expression))
+
+
+# ---------------------------------------------------------------------- a function of one number
+
+
+def _slope(subject: Subject, meeting: Meeting) -> Formula:
+    """f'(z), of the vector where the page has vectors."""
+    result = subject.result
+    form = None
+    if subject.form == "matrix":
+        form = subject.matrix(meeting.slope, result.indices, result.tensor.shape)
+    return subject.formula(form if form is not None else meeting.slope)
+
+
+def _both(subject: Subject, meeting: Meeting) -> dict[str, Formula]:
+    return {
+        "loss": subject.formula(meeting.loss, meeting.value),
+        "slope": subject.formula(meeting.slope, meeting.form),
+        "final": subject.formula(subject.steps[0].before, subject.final),
+    }
+
+
+def _cancels(subject: Subject, meeting: Meeting) -> Why | None:
+    whole = meeting.cancels
+    question = "Why does {asked} cancel?" if whole else "Why does only a part of {asked} cancel?"
+    answer = text(
+        "Because {loss} has {common} under the fraction line, and {slope} "
+        + ("is that" if whole and _same(meeting.form, meeting.common) else "has it as a factor")
+        + ": in the product they cancel, and what is left is {final}.",
+        common=subject.formula(meeting.common),
+        **_both(subject, meeting),
+    )
+    return Why(text(question, asked=_slope(subject, meeting)), (*answer, *_still_learns(subject, meeting)))
+
+
+def _same(form: Expr, common: Expr) -> bool:
+    return cancel(form - common) == 0
+
+
+def _still_learns(subject: Subject, meeting: Meeting) -> Text:
+    """That what is left is not small where f' is, if it is so."""
+    ends = _flat_ends(meeting)
+    if not meeting.cancels or not ends or not isinstance(subject.final, Expr):
+        return ()
+    output = meeting.user.tensor[subject.result.indices]
+    left = [_value(subject.final, output, end) for _, end in ends]
+    if any(value is None or value == 0 for value in left):
+        return ()
+    return text(
+        " So where {slope} is nearly 0, {where}, this derivative is not: the layer learns there, too.",
+        slope=subject.formula(meeting.slope),
+        where=_where(subject, meeting, ends),
+    )
+
+
+def _stays(subject: Subject, meeting: Meeting) -> Why | None:
+    answer = text(
+        "{loss} has no factor of {slope} under a fraction line, so nothing cancels and the factor stays: {final}.",
+        **_both(subject, meeting),
+    )
+    return Why(
+        text("Why does {asked} not cancel?", asked=_slope(subject, meeting)), (*answer, *_slow(subject, meeting))
+    )
+
+
+def _slow(subject: Subject, meeting: Meeting) -> Text:
+    """That learning is slow where f' is nearly 0, if the derivative is nearly 0 there and the output may be wrong."""
+    output = indices_of(meeting.loss.by)
+    ends = [
+        (sign, end)
+        for sign, end in _flat_ends(meeting)
+        if _value(meeting.value, meeting.user.tensor[output], end) not in (None, S.Zero)
+    ]
+    if not ends:
+        return ()
+    return text(
+        " Where {slope} is nearly 0, {where}, this derivative is nearly 0 as well, even if {output} is wrong: there "
+        "the layer learns slowly.",
+        slope=subject.formula(meeting.slope),
+        where=_where(subject, meeting, ends),
+        output=subject.formula(meeting.loss.by),
+    )
+
+
+def _where(subject: Subject, meeting: Meeting, ends: list[tuple[int, Expr]]) -> Text:
+    """In words: the ends of the line at which the slope goes to 0."""
+    signs = {sign for sign, _ in ends}
+    side = "far below or far above 0" if len(signs) == 2 else "far above 0" if 1 in signs else "far below 0"
+    return text("for {input} " + side, input=subject.formula(subject.element))
+
+
+def _flat_ends(meeting: Meeting) -> list[tuple[int, Expr]]:
+    """(-1 or 1, limit of f) for each end of the line at which f' tends to 0 and f to a number."""
+    inputs = list(dict.fromkeys(elements(meeting.user.rhs)))
+    if not meeting.elementwise or len(inputs) != 1:
+        return []
+    t = Dummy("t", real=True)
+    f = meeting.user.rhs.xreplace({inputs[0]: t})
+    ends = []
+    for sign in (-1, 1):
+        value, slope = (_at_end(part, t, sign) for part in (f, f.diff(t)))
+        if slope == 0 and value is not None and value.is_finite:
+            ends.append((sign, value))
+    return ends
+
+
+def _at_end(expression: Expr, t: Dummy, sign: int) -> Expr | None:
+    """The limit at the end of the line, or None where it cannot be decided."""
+    end = sign * S.Infinity
+    for cases in sorted(expression.atoms(Piecewise), key=str):
+        held = next((value for value, test in cases.args if test.subs(t, end) == True), None)  # noqa: E712
+        if held is None or any(test.subs(t, end) not in (S.true, S.false) for _, test in cases.args):
+            return None
+        expression = expression.xreplace({cases: held})
+    try:
+        found = limit_at(expression, t, end)
+    except (NotImplementedError, ValueError, TypeError, AttributeError):
+        return None
+    return found if found.is_number else None
+
+
+def _value(expression: Expr, element: Expr, value: Expr) -> Expr | None:
+    """The expression with a number for an element; None where it is not finite there."""
+    found = expression.xreplace({element: value})
+    return None if found.has(S.ComplexInfinity, S.NaN, S.Infinity, S.NegativeInfinity) else cancel(found)
+
+
+# ---------------------------------------------------------------------- a function of a vector
+
+
+def _fraction_cancels(subject: Subject, meeting: Meeting) -> Why | None:
+    if _mentions(fraction(together(subject.final))[1]):
+        return None
+    answer = text(
+        "Because {loss} has {common} under the fraction line, and {slope} has it as a factor. They cancel in every "
+        "term of the sum, ",
+        common=subject.formula(meeting.common),
+        loss=subject.formula(meeting.loss, meeting.value),
+        slope=subject.formula(meeting.slope, meeting.form),
+    )
+    put_in = next(n for n, step in enumerate(subject.steps) if step.rule in (SUBSTITUTE, NAME))
+    after = subject.steps[put_in + 1].after
+    facts = [step.label for step in subject.steps if step.rule is USE_FACT]
+    because = f", because {facts[0]}" if len(facts) == 1 else ""
+    sides = dict.fromkeys((subject.steps[0].before, after, subject.final))
+    left = text("which leaves {final}" + because + ".", final=subject.formula(*sides))
+    question = text("Why does {asked} cancel?", asked=subject.formula(meeting.common))
+    return Why(question, (*answer, *left))
+
+
+def _factor_stays(subject: Subject, meeting: Meeting) -> Why | None:
+    """A factor of the Jacobian that a denominator could have cancelled, and that is a factor of the result."""
+    own = [part for part in factors_of(meeting.form) if key_of(part) == meeting.user.tensor.key]
+    kept = [part for part in factors_of(subject.final) if key_of(part) == meeting.user.tensor.key]
+    if len(own) != 1 or len(kept) != 1 or not meeting.form.has(KroneckerDelta):
+        return None
+    answer = text(
+        "{slope} has {factor} as a factor, and {loss} has no {factor} under a fraction line that could cancel it. So "
+        "it stays in every term of the sum, and with it {kept} in {final}: where {kept} is 0, this derivative is 0.",
+        factor=subject.formula(own[0]),
+        kept=subject.formula(kept[0]),
+        **_both(subject, meeting),
+    )
+    return Why(text("Why does {kept} stay as a factor?", kept=subject.formula(kept[0])), answer)
