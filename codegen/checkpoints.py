@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from codegen.datasets import read_npz
-from codegen.files import as_path, check_target, write_atomically
+from symbolic.files import as_path, check_target, write_atomically
 from codegen.history import Epoch, History, Settings
 from codegen.optimizers import OPTIMIZERS, Arrays, State
 from symbolic.errors import FileError

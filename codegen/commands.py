@@ -17,7 +17,7 @@ from codegen.checkpoints import SUFFIXES as RUNS
 from codegen.checkpoints import load_checkpoint, save_checkpoint
 from codegen.cli import FINE, INTERRUPTED, NO, say
 from codegen.datasets import Dataset, load
-from codegen.files import check_target, write_atomically
+from symbolic.files import check_target, write_atomically
 from codegen.functions import lambdify
 from codegen.gradcheck import GradientReport, check_gradients
 from codegen.history import History, loss_text

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.examples import Examples, Targets, check_examples
-from codegen.files import as_path
+from symbolic.files import as_path
 from codegen.initialization import checked_seed
 from symbolic.errors import DataError, FileError, MissingExtra
 

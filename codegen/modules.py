@@ -10,7 +10,7 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
-from codegen.files import as_path, check_target, write_atomically
+from symbolic.files import as_path, check_target, write_atomically
 from codegen.source import is_untouched, module_source
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, FileError

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.files import check_target, write_atomically
+from symbolic.files import check_target, write_atomically
 from symbolic.errors import MissingExtra, UsageError
 
 if TYPE_CHECKING:

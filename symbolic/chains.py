@@ -7,7 +7,6 @@ side. Lines are broken by their estimated width; a rule is named at the right of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
 from sympy import Basic, Expr, Symbol
 
@@ -17,46 +16,28 @@ from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import matrix_form
+from symbolic.pages.blocks import PAPER, Label, Line, Medium
 from symbolic.rules import Step
 from symbolic.tensors import Equation, elements, key_of
 
-# Width of a formula line in em, at 11 pt on 16.5 cm, less the indentation of a continued line.
-LINE = 38.0
-BOX_LINE = LINE - 4
-# A summary of more lines than this is not boxed, because a box cannot break across pages.
-BOXED = 24
-DISPLAY = r"\begin{align*}"
-BOX = r"\setlength{\fboxsep}{1.2ex}\boxed{"
-# A line that only says that others go on.
-DOTS = r"\;\;\vdots"
+# How much narrower a line in a box is, in em.
+BOX = 4.0
 # The letter with which a named function is defined: the first that a notation leaves free.
 VARIABLES = ("t", "x", "u", "v", "s", "q")
-
-
-@dataclass
-class Line:
-    """One line of an aligned display: left side, which may be empty, right side in pieces, the rules' names.
-
-    relation: what stands between the sides.
-    """
-
-    left: str
-    right: list[str]
-    label: str = ""
-    relation: str = "="
 
 
 class ChainWriter:
     """Writes the expressions of one program, in one form, with one printer."""
 
-    def __init__(self, printer: LatexPrinter, form: str) -> None:
+    def __init__(self, printer: LatexPrinter, form: str, medium: Medium = PAPER) -> None:
         self.printer = printer
         self.form = form
+        self.medium = medium
         # Heads and final lines are asked for again by a summary.
         self.written: dict[tuple[Basic, Sequence[Symbol]], Basic | None] = {}
 
     def chain(
-        self, heads: Sequence[Expr], items: Sequence[tuple[Basic, str]], indices: tuple[Symbol, ...],
+        self, heads: Sequence[Expr], items: Sequence[tuple[Basic, Sequence[Label]]], indices: tuple[Symbol, ...],
         shape: tuple[Expr, ...],
     ) -> list[Line]:  # fmt: skip
         """The lines of heads[0] = items[0] = items[1] = ..., where items[0] is the last of the heads.
@@ -66,7 +47,7 @@ class ChainWriter:
         in_matrices = all(self.matrix(head, indices, shape) is not None for head in heads)
         lines: list[Line] = []
         previous: tuple[bool, str] | None = None
-        for number, (expression, label) in enumerate(items):
+        for number, (expression, labels) in enumerate(items):
             matrix = self.matrix(expression, indices, shape) if in_matrices else None
             as_matrix = matrix is not None
             shown: Basic = matrix if matrix is not None else expression
@@ -79,15 +60,15 @@ class ChainWriter:
                 previous = None
                 continue
             if previous == (as_matrix, text) and lines:
-                lines[-1].label = joined(lines[-1].label, label)
+                lines[-1].label(labels)
                 continue
             if left == text:
                 continue
-            lines.append(Line(left, self.printer.lines(shown, LINE - width(left or lines[0].left)), label))
+            lines.append(Line(left, self.printer.lines(shown, self.room(left or lines[0].left)), tuple(labels)))
             previous = (as_matrix, text)
         return lines or [self.line(heads[0], items[-1][0])]
 
-    def substeps(self, steps: Sequence[Step], label_of: Callable[[Step], str]) -> list[Line]:
+    def substeps(self, steps: Sequence[Step], label_of: Callable[[Step], Label]) -> list[Line]:
         """Substeps in components, one chain for each part that they rewrite."""
         lines: list[Line] = []
         last: Basic | None = None
@@ -99,9 +80,10 @@ class ChainWriter:
             text = self.printer.doprint(step.after)
             last = step.after
             if (lines and not left and "".join(lines[-1].right) == text) or text == left:
-                lines[-1:] = [Line(lines[-1].left, lines[-1].right, joined(lines[-1].label, label))] if lines else []
+                if lines:
+                    lines[-1].label([label])
                 continue
-            lines.append(Line(left, self.printer.lines(step.after, LINE - width(indent)), label))
+            lines.append(Line(left, self.printer.lines(step.after, self.room(indent)), (label,)))
         return lines
 
     def matrix(self, expression: Basic, indices: Sequence[Symbol], shape: Sequence[Expr]) -> Basic | None:
@@ -139,10 +121,14 @@ class ChainWriter:
         sides = [self.matrix(side, indices, shape) for side in (left, right)]
         return None if sides[0] is None or sides[1] is None else (sides[0], sides[1])
 
-    def line(self, left: Basic, right: Basic, limit: float = LINE) -> Line:
-        """One equality."""
+    def line(self, left: Basic, right: Basic, less: float = 0.0) -> Line:
+        """One equality, on a line that is shorter by `less` em."""
         text = self.printer.doprint(left)
-        return Line(text, self.printer.lines(right, limit - width(text)))
+        return Line(text, self.printer.lines(right, self.room(text) - less))
+
+    def room(self, left: str) -> float:
+        """The width that a left side leaves for the pieces of the right side."""
+        return self.medium.line - (0 if self.medium.flows else width(left))
 
     # ------------------------------------------------------------------ forward equations
 
@@ -173,7 +159,7 @@ class ChainWriter:
                 body = equation.rhs
                 tensor = self.printer.tensors[key_of(argument) or ""]
                 left = self.printer.component(equation.function, tensor, equation.lhs)
-            lines[equation.function.latex] = Line(left, self.printer.lines(body, LINE - width(left)))
+            lines[equation.function.latex] = Line(left, self.printer.lines(body, self.room(left)))
         return [line for line in lines.values() if [line.left] != line.right]
 
     def argument(self, equation: Equation) -> Expr | None:
@@ -187,44 +173,3 @@ class ChainWriter:
     def elementwise(self, equation: Equation) -> bool:
         """Whether the right side is about one element only."""
         return all(element == self.argument(equation) for element in elements(equation.rhs))
-
-
-def joined(label: str, other: str) -> str:
-    """Both labels, the same one only once."""
-    return label if not other or other in label.split(", ") else f"{label}, {other}" if label else other
-
-
-def rows(lines: Sequence[Line], tags: bool) -> str:
-    """The rows of an aligned environment; with `tags` the labels stand at the right."""
-    texts = []
-    for line in lines:
-        first, *rest = line.right
-        sign = "" if first == DOTS else f"{line.relation} "
-        pieces = [f"{line.left} &{sign}{first}", *(rf"&\qquad {piece}" for piece in rest)]
-        if tags and line.label:
-            pieces[-1] += rf" \by{{{line.label}}}"
-        texts += pieces
-    return " \\\\\n".join(row.strip() for row in texts)
-
-
-def arranged(lines: Sequence[Line], columns: int, box: bool) -> str:
-    """Lines with several equalities in each row, without labels; in a box if that is wanted."""
-    cells = [f"{line.left} &{line.relation} {' '.join(line.right)}" for line in lines]
-    texts = [" &\n\\qquad ".join(cells[start : start + columns]) for start in range(0, len(cells), columns)]
-    inner = "\n".join([r"\begin{aligned}", " \\\\[1ex]\n".join(texts), r"\end{aligned}"])
-    if not box:
-        return "\n".join([r"\[", inner, r"\]"])
-    return "\n".join([r"\[", BOX, inner, "}", r"\]"])
-
-
-def display(lines: Sequence[Line]) -> str:
-    """Lines aligned at their equality signs, each with its label."""
-    return "\n".join([DISPLAY, rows(lines, tags=True), r"\end{align*}"])
-
-
-def boxed(lines: Sequence[Line]) -> str:
-    """Lines in a box, without labels."""
-    if sum(len(line.right) for line in lines) > BOXED:
-        return display([Line(line.left, line.right) for line in lines])
-    inner = "\n".join([r"\begin{aligned}", rows(lines, tags=False), r"\end{aligned}"])
-    return "\n".join([r"\[", BOX, inner, "}", r"\]"])

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from symbolic.documents import latex_document
+from symbolic.documents import DerivationPages
 from symbolic.errors import DerivationError
-from symbolic.notation import Notation
 from symbolic.programs import Program
 from symbolic.rules import Result, Step
 from symbolic.tensors import Equation, Tensor
@@ -28,7 +27,7 @@ def result_of(results: Sequence[Result], key: str) -> Result:
 
 
 @dataclass(frozen=True)
-class Derivation:
+class Derivation(DerivationPages):
     """All gradients of a program's objective, each with the steps that lead to it.
 
     program:  the forward equations.
@@ -108,13 +107,3 @@ class Derivation:
     def verify(self, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
         """Evaluate both sides of every step with the independent evaluator: see `symbolic.verification.verify`."""
         return verify(self, points, seed, progress)
-
-    def latex(
-        self,
-        notation: str | Notation = "cs229",
-        form: str | None = None,
-        detail: str = "layer",
-        report: Report | None = None,
-    ) -> str:
-        """The whole derivation as a LaTeX document: see `symbolic.documents.latex_document`."""
-        return latex_document(self, notation, form, detail, report)

@@ -16,9 +16,8 @@ from sympy import Expr, Symbol
 
 from symbolic.depth import NEEDS_DEPTH, Label, is_open, label_at, label_of_width, width
 from symbolic.derivation import Derivation, result_of
-from symbolic.documents import latex_document
+from symbolic.documents import DerivationPages
 from symbolic.errors import UsageError
-from symbolic.notation import Notation
 from symbolic.programs import HasProgram, Program
 from symbolic.repetition import renamed
 from symbolic.rules import INSTANTIATE, SUBSTITUTE, Result, Step
@@ -42,7 +41,7 @@ class AnyDepth(Protocol):
 
 
 @dataclass(frozen=True)
-class GeneralDerivation:
+class GeneralDerivation(DerivationPages):
     """The gradients of a network of any depth: formulas for the last layer, and for every layer before it.
 
     network: what was derived; `network.at(3)` is the network of that depth.
@@ -121,16 +120,6 @@ class GeneralDerivation:
     def equations(self) -> tuple[Equation, ...]:
         """Forward equations, then the formulas."""
         return (*self.forward, *self.formulas.values())
-
-    def latex(
-        self,
-        notation: str | Notation = "cs229",
-        form: str | None = None,
-        detail: str = "layer",
-        report: Report | None = None,
-    ) -> str:
-        """The whole derivation as a LaTeX document: see `symbolic.documents.latex_document`."""
-        return latex_document(self, notation, form, detail, report)
 
     @property
     def gradients(self) -> dict[str, Equation]:

@@ -1,45 +1,75 @@
-"""One derivation's results as displays: the chain of each with its rules, its substeps, its last line, the same for all
-examples at once.
+"""One derivation's results as blocks: the chain of each with its rules, its substeps, its other form, the shapes of its
+arrays, its last line, the same for all examples at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from sympy import Basic, Expr
 
-from symbolic.chains import BOX_LINE, ChainWriter, Line, display
+from symbolic.chains import BOX, ChainWriter
 from symbolic.errors import NoMatrixForm
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import stacked_form
-from symbolic.notation import Notation, escape_text
+from symbolic.notation import Notation
+from symbolic.pages.blocks import (
+    Derived,
+    Fold,
+    Formula,
+    Formulas,
+    Label,
+    Line,
+    Medium,
+    Paragraph,
+    Text,
+    anchor_of,
+    text,
+)
+from symbolic.pages.laws import law_text
 from symbolic.rules import DEFINITION, Result, Rule, Step
-from symbolic.tensors import Equation, elements, key_of
+from symbolic.tensors import Equation, Fact, elements, key_of
+from symbolic.verification import Row
 from symbolic.vocabulary import Vocabulary
+from symbolic.whys import Whys
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
 
 DETAILS = ("result", "layer", "rule")
+FORMS = ("matrix", "component")
+# What the other form is called.
+OTHER = {"matrix": "In index notation", "component": "In matrix notation"}
 
 
 class ResultWriter:
     """Writes the results of one derivation one after the other: the cost is linear in their number.
 
-    used: the rules that were named, by name; several writers of one page may share it.
+    used:  the rules that were named, by name; several writers of one page may share it.
+    rows:  what verification found, by quantity and number of the step.
+    whys:  the questions of the page, each asked once.
+    shown_as: by the key of a tensor whose line is not written, the key of one whose line says the same.
     """
 
     def __init__(
-        self, derivation: Derivation, notation: Notation, form: str, detail: str, used: dict[str, Rule]
-    ) -> None:
+        self, derivation: Derivation, notation: Notation, form: str, detail: str, medium: Medium,
+        used: dict[str, Rule], rows: Mapping[tuple[str, str], Row], shown_as: Mapping[str, str],
+        whys: Whys,
+    ) -> None:  # fmt: skip
         self.derivation = derivation
         self.program = derivation.program
         self.tensors = derivation.tensors
         self.printer = Vocabulary.of(derivation.program, derivation.tensors).printer(notation)
-        self.lines = ChainWriter(self.printer, form)
+        self.lines = ChainWriter(self.printer, form, medium)
+        other = next(one for one in FORMS if one != form)
+        self.others = ChainWriter(self.printer, other, medium)
         self.detail = detail
+        self.medium = medium
         self.used = used
+        self.rows = rows
+        self.shown_as = shown_as
+        self.whys = whys
 
     def keys(self, equation: Equation) -> set[str | None]:
         """The tensors on the right side of an equation."""
@@ -49,51 +79,86 @@ class ResultWriter:
     def named(self) -> list[Result]:
         return [result for result in self.derivation.results if result.named]
 
-    def result(self, result: Result) -> Iterator[str]:
-        """The chain of a result, then, at the finest detail, its substeps under the letters that it refers to."""
+    def result(self, result: Result) -> Derived:
+        """The chain of a result, and what may be unfolded of it."""
         with self.printer.lettering(result.tensor[result.indices], *_expressions(result.steps)):
-            yield from self._displays(result)
+            return self._derived(result)
 
-    def _displays(self, result: Result) -> Iterator[str]:
-        smaller: dict[int, list[Line]] = {}
-        if self.detail == "rule":
-            for step in result.steps:
-                with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
-                    lines = self.lines.substeps(step.substeps, self._label)
-                if lines:
-                    smaller[id(step)] = lines
-        marks = {key: f"({_letter(n)})" for n, key in enumerate(smaller)}
-        yield self._lead(result)
+    def _derived(self, result: Result) -> Derived:
+        folds: list[Fold] = []
+        marks: dict[int, str] = {}
+        if self.detail == "rule" or self.medium.unfolds:
+            for number, step in enumerate(result.steps, 1):
+                smaller = self._smaller(result, step, number)
+                if smaller:
+                    marks[number] = f"({_letter(len(marks))})"
+                    title = text(f"In smaller steps, {marks[number]}")
+                    folds.append(Fold("rule", title, (Formulas(tuple(smaller)),)))
         with self.printer.marking(result.steps[0].before):
-            chain = self._chain(result, marks)
-        yield display(chain)
-        for key, lines in smaller.items():
-            yield rf"{{\small In smaller steps, {marks[key]}:}}"
-            yield display(lines)
+            chain = self._chain(result, marks, self.lines)
+            if self.medium.unfolds:
+                folds += self._unfolded(result, marks, chain)
+        if self.detail != "result" or self.medium.unfolds:
+            for why in self.whys.of(self.derivation, result, self.printer):
+                folds.append(Fold("why", why.question, (Paragraph(why.answer),)))
+        anchor = anchor_of("is", result.tensor.key)
+        chain[-1].anchor = anchor_of("line", result.tensor.key)
+        final = Formulas((self.final(result),))
+        return Derived(self._lead(result), anchor, final, Formulas(tuple(chain)), tuple(folds))
 
-    def _lead(self, result: Result) -> str:
-        source = f"${self.printer.bare(self.tensors[result.tensor.of or ''])}$"
+    def _smaller(self, result: Result, step: Step, number: int) -> list[Line]:
+        numbers = {id(inner): f"{number}.{n}" for n, inner in enumerate(step.substeps, 1)}
+        with self.printer.marking(*(side for inner in step.substeps for side in (inner.before, inner.after))):
+            return self.lines.substeps(
+                step.substeps, lambda inner: self.label(inner, result, numbers.get(id(inner), ""))
+            )
+
+    def _unfolded(self, result: Result, marks: Mapping[int, str], chain: Sequence[Line]) -> Iterator[Fold]:
+        """The same chain in the other form, and with the shape under each array."""
+        shown = [(line.left, line.right) for line in chain]
+        other = self._chain(result, marks, self.others)
+        if [(line.left, line.right) for line in other] != shown:
+            yield Fold("other", text(OTHER[self.lines.form]), (Formulas(tuple(other)),))
+        matrices = self.lines if self.lines.form == "matrix" else self.others
+        with self.printer.shaped(self.program.value_of):
+            shaped = self._chain(result, {}, matrices)
+        if any(r"\times" in piece for line in shaped for piece in line.right):
+            yield Fold("shapes", text("With shapes"), (Formulas(tuple(line.bare for line in shaped)),))
+
+    def _lead(self, result: Result) -> Text:
+        source = Formula(self.printer.bare(self.tensors[result.tensor.of or ""]))
         if self.program.example is None or result.tensor.role != "gradient":
-            return f"By {source}:"
+            return text("By {source}:", source=source)
         one = self.program.example in result.indices and not result.named
-        return f"By {source}, {'one example' if one else 'all examples'}:"
+        return text("By {source}, " + ("one example:" if one else "all examples:"), source=source)
 
-    def _chain(self, result: Result, marks: dict[int, str]) -> list[Line]:
+    def _chain(self, result: Result, marks: Mapping[int, str], writer: ChainWriter) -> list[Line]:
         first = result.steps[0].before
-        heads = [result.tensor[result.indices], first] if _introduces_name(result) else [first]
-        items: list[tuple[Basic, str]] = [(first, "")]
+        heads = [result.tensor[result.indices], first] if introduces_name(result) else [first]
+        items: list[tuple[Basic, Sequence[Label]]] = [(first, ())]
         if len(heads) == 2:
             self.used[DEFINITION.name] = DEFINITION
-            items = [(first, DEFINITION.name)]
-        for step in result.steps:
-            items.append((step.after, f"{self._label(step)} {marks.get(id(step), '')}".strip()))
-        return self.lines.chain(heads, items, result.indices, result.tensor.shape)
+            items = [(first, (Label(DEFINITION.name, law_text(DEFINITION.law)),))]
+        for number, step in enumerate(result.steps, 1):
+            items.append((step.after, (self.label(step, result, str(number), marks.get(number, "")),)))
+        return writer.chain(heads, items, result.indices, result.tensor.shape)
 
-    def _label(self, step: Step) -> str:
+    def label(self, step: Step, result: Result, number: str, mark: str = "") -> Label:
+        """What stands beside the line of a step; number: of the step, as the verification's report has it."""
         self.used[step.rule.name] = step.rule
-        for inner in step.substeps if self.detail == "rule" else ():
+        for inner in step.substeps if self.detail == "rule" or self.medium.unfolds else ():
             self.used[inner.rule.name] = inner.rule
-        return escape_text(step.label)
+        row = self.rows.get((result.tensor.key, number))
+        return label_of(step, self._target(step), mark, row)
+
+    def _target(self, step: Step) -> str:
+        """The anchor of what the step uses."""
+        if isinstance(step.because, Fact):
+            return anchor_of("fact", step.because.statement)
+        if isinstance(step.because, Equation):
+            key = step.because.tensor.key
+            return anchor_of("eq", self.shown_as.get(key, key))
+        return "" if step.because is None else anchor_of("line", self.shown_as.get(step.because, step.because))
 
     # ------------------------------------------------------------------ last lines, and all examples at once
 
@@ -102,7 +167,7 @@ class ResultWriter:
         head, after = _ends(result)
         with self.printer.marking(head), self.printer.lettering(head, after):
             sides = self.lines.matrices(head, after, result.indices, result.tensor.shape) or (head, after)
-            return self.lines.line(sides[0], sides[1], limit=BOX_LINE)
+            return self.lines.line(sides[0], sides[1], BOX)
 
     def stacked(self, result: Result) -> Line | None:
         """The same for all examples at once, or None where matrices cannot say it."""
@@ -126,15 +191,28 @@ class ResultWriter:
             sides = [stacked_form(side, indices, self.tensors, shape) for side in (left, right)]
         except NoMatrixForm:
             return None
-        return self.lines.line(sides[0], sides[1], limit=BOX_LINE)
+        return self.lines.line(sides[0], sides[1], BOX)
 
 
-def _introduces_name(result: Result) -> bool:
+def label_of(step: Step, target: str = "", mark: str = "", row: Row | None = None, name: str = "") -> Label:
+    """The label of a step's line; name: what the page itself calls the rule."""
+    said = f"{step.label} ({name})" if name else step.label
+    return Label(said, law_text(step.rule.law), target, mark, "" if row is None else checked(row))
+
+
+def checked(row: Row) -> str:
+    """What verification found of a step, in words."""
+    points = "1 point" if row.points == 1 else f"{row.points} points"
+    return f"both sides agree at {points}, relative difference {row.error:.0e}" if row.ok else f"FALSE: {row.problem}"
+
+
+def introduces_name(result: Result) -> bool:
+    """Whether the chain of a result begins with its name."""
     return result.named and result.tensor.role != "gradient"
 
 
 def _ends(result: Result) -> tuple[Expr, Basic]:
-    head = result.tensor[result.indices] if _introduces_name(result) else result.steps[0].before
+    head = result.tensor[result.indices] if introduces_name(result) else result.steps[0].before
     return head, result.steps[-1].after
 
 

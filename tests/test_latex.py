@@ -11,7 +11,7 @@ import pytest
 from sympy import KroneckerDelta, Piecewise, Rational, Sum, exp, sqrt
 
 from symbolic.backpropagation import derive
-from symbolic.documents import latex_document, law_text, printer_for
+from symbolic.documents import printer_for
 from symbolic.errors import DeltaformWarning, UsageError
 from symbolic.expressions import FunctionDerivative, TotalDerivative, Undefined
 from symbolic.latex import LatexPrinter
@@ -20,6 +20,8 @@ from symbolic.matrixform import matrix_form
 from symbolic.network import Network
 from symbolic.notation import escape_text, math_name
 from symbolic.notations import NOTATIONS, notation_named
+from symbolic.pages.laws import law_text
+from symbolic.pages.tex import running
 from symbolic.programs import Program
 from symbolic.rules import RULES
 from symbolic.tensors import Equation, FunctionName, Tensor, index, over, size
@@ -141,14 +143,14 @@ MUST_SAY = [
 
 @pytest.mark.parametrize(("architecture", "form", "parts"), MUST_SAY)
 def test_the_page_says_the_delta_forms(architecture, form, parts):
-    page = latex_document(derived(architecture), form=form)
+    page = derived(architecture).latex(form=form)
     for part in parts:
         assert part in page
 
 
 def test_each_level_of_detail_says_more():
     derivation = derived("3 -> 4 sigmoid -> 2 softmax; cross_entropy")
-    result, layer, rule = (latex_document(derivation, detail=detail) for detail in ("result", "layer", "rule"))
+    result, layer, rule = (derivation.latex(detail=detail) for detail in ("result", "layer", "rule"))
     final = r"\delta^{[1]} &= (W^{[2]\top} \delta^{[2]}) \circ a^{[1]} \circ (1 - a^{[1]})"
     assert all(final in page for page in (result, layer, rule))
     assert r"\by{" not in result and r"\by{chain rule}" in layer
@@ -157,14 +159,14 @@ def test_each_level_of_detail_says_more():
 
 
 def test_the_same_input_gives_the_same_text():
-    pages = {latex_document(derived("3 -> 4 gelu -> 2 softmax; cross_entropy"), form="component") for _ in range(2)}
+    pages = {derived("3 -> 4 gelu -> 2 softmax; cross_entropy").latex(form="component") for _ in range(2)}
     assert len(pages) == 1
 
 
 @pytest.mark.parametrize("options", [{"notation": "nothing"}, {"form": "tensor"}, {"detail": "all"}])
 def test_wrong_arguments_are_named(options):
     with pytest.raises(UsageError, match=next(iter(options.values()))):
-        latex_document(derived("2 -> 1 sigmoid; half_squared_error"), **options)
+        derived("2 -> 1 sigmoid; half_squared_error").latex(**options)
 
 
 HOSTILE = [r"x}\input{/etc/passwd}{", "<script>", r"\write18{ls}", "100% $a_b^c$ & #1 ~", "a\x00b"]
@@ -175,7 +177,7 @@ def test_names_reach_the_page_escaped(text):
     leaf = Tensor("x", "input", None, (n1,), (j,))
     loss = Tensor("L", "loss")
     program = Program((leaf,), (Equation(loss, (), Sum(leaf[j] ** 2, over(j, n1))),), title=text)
-    page = latex_document(derive(program, wrt=["x"]))
+    page = derive(program, wrt=["x"]).latex()
     assert r"\input" not in page and r"\write" not in page and "<" not in page.replace("$<$", "")
     for command in re.findall(r"\\[A-Za-z]+", math_name(text) + NOTATIONS["cs229"].function(FunctionName(text, text))):
         assert command in (r"\mathrm", r"\_")
@@ -199,7 +201,7 @@ def test_what_has_no_form_is_refused():
 
 def test_laws_are_set_as_formulas():
     for rule in RULES:
-        text = law_text(rule.law)
+        text = running(law_text(rule.law))
         assert text.count("$") % 2 == 0
         outside = re.sub(r"\$[^$]*\$", "", text)
         assert "_" not in outside and "^" not in outside and "partial" not in outside
@@ -215,7 +217,7 @@ def test_long_lines_are_broken_at_signs():
 
 def test_no_result_is_lost_in_the_summary():
     derivation = derived("3 -> 4 relu -> 4 relu -> 2 softmax; cross_entropy")
-    summary = latex_document(derivation, detail="result").split(r"\section*{Summary}")[1]
+    summary = derivation.latex(detail="result").split(r"\section*{Summary}")[1]
     printer = printer_for(derivation, NOTATIONS["cs229"])
     for key in derivation.wrt:
         assert rf"\nabla_{{{printer.bare(derivation.tensors[key])}}} J" in summary
@@ -235,7 +237,7 @@ SET = [
 @pytest.mark.parametrize("form", ["matrix", "component"])
 @pytest.mark.parametrize("architecture", SET)
 def test_pdflatex_sets_it_without_an_overfull_line(architecture, form, tmp_path):
-    (tmp_path / "page.tex").write_text(latex_document(derived(architecture), form=form, detail="rule"))
+    (tmp_path / "page.tex").write_text(derived(architecture).latex(form=form, detail="rule"))
     command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=False)
     log = (tmp_path / "page.log").read_text(errors="replace")

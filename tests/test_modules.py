@@ -15,7 +15,7 @@ import pytest
 import sympy
 from sympy import Sum
 
-from codegen.files import write_atomically
+from symbolic.files import write_atomically
 from codegen.functions import functions_of, lambdify
 from codegen.gradcheck import check_gradients
 from codegen.modules import import_module, write_module

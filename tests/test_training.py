@@ -15,7 +15,7 @@ from sympy import Sum
 from codegen.checkpoints import load_checkpoint, save_checkpoint
 from codegen.commands import DEMO_NETWORK, DEMO_TRAINING
 from codegen.datasets import load
-from codegen.files import write_atomically
+from symbolic.files import write_atomically
 from codegen.functions import lambdify
 from codegen.history import Epoch
 from codegen.initialization import initialize

@@ -11,12 +11,13 @@ from sympy.core.traversal import preorder_traversal
 
 from symbolic.arrayform import array_form
 from symbolic.calculus import letters, substitute_indices
-from symbolic.chains import ChainWriter, Line
+from symbolic.chains import ChainWriter
 from symbolic.errors import DerivationError
 from symbolic.matrices import MatrixExpression
 from symbolic.notation import Notation
 from symbolic.notes.exposition import Chain
 from symbolic.notes.moves import Telling
+from symbolic.pages.blocks import Line
 from symbolic.rules import DEFINITION, EXCHANGE, NAME, Step
 from symbolic.tensors import key_of
 from symbolic.verification import Frame, Row, check_steps, drawn_points
@@ -39,7 +40,7 @@ class Named:
         final = self.chain.final
         writer = ChainWriter(final.setting.printer(notation), final.form)
         with writer.printer.lettering(final.heads[0], final.steps[-1].after):
-            items = [(final.heads[0], ""), (final.steps[-1].after, "")]
+            items: list[tuple[Basic, tuple[()]]] = [(final.heads[0], ()), (final.steps[-1].after, ())]
             lines = writer.chain(final.heads, items, final.indices, final.shape)
         return [replace(lines[0], relation=DEFINES), *lines[1:]]
 

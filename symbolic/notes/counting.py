@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from symbolic.chains import Line
 from symbolic.depth import LAYER, Label, label_at
 from symbolic.network import Network
 from symbolic.notation import Notation
+from symbolic.pages.blocks import Line
 from symbolic.rules import COUNT
 from symbolic.verification import Row
 

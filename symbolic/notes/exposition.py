@@ -16,10 +16,12 @@ from typing import Any, Protocol
 from sympy import Basic, Expr, Symbol
 
 from symbolic.backpropagation import derive
-from symbolic.chains import DOTS, ChainWriter, Line
+from symbolic.chains import ChainWriter
 from symbolic.derivation import Derivation
+from symbolic.documents import Printable, detail_named
 from symbolic.latex import LatexPrinter
 from symbolic.notation import Notation
+from symbolic.pages.blocks import DOTS, Line, Medium, Page
 from symbolic.programs import Program, per_example_loss
 from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
 from symbolic.tensors import Equation, Tensor
@@ -200,7 +202,7 @@ Block = Heading | Paragraph | Listing | Display
 
 
 @dataclass(frozen=True)
-class Exposition:
+class Exposition(Printable):
     """A note's derivation.
 
     title: of the page. notation: how it is written. blocks: in order. like: the name of the note's notation.
@@ -271,6 +273,11 @@ class Exposition:
             if form is not None and form is not side:
                 yield from check_steps(turned, [Step(WRITE_AS_MATRICES, side, form)], draws, writer.printer.example)
 
+    def page(self, medium: Medium, detail: str = "layer", report: Report | None = None) -> Page:
+        from symbolic.notes.page import exposition_page
+
+        return exposition_page(self, medium, detail_named(detail), report)
+
     def latex(self, report: Report | None = None, detail: str = "layer") -> str:
         """The page as a LaTeX document, ready for pdflatex; the same exposition gives the same text.
 
@@ -280,9 +287,7 @@ class Exposition:
         Raises:
             UsageError: a detail that is none of these.
         """
-        from symbolic.notes.page import exposition_document
-
-        return exposition_document(self, report, detail)
+        return str(self.render("tex", report=report, detail=detail))
 
 
 def _defined(setting: Setting, equation: Equation) -> Iterator[Row]:

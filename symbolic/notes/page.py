@@ -1,18 +1,14 @@
-"""An exposition as a complete LaTeX document."""
+"""An exposition as a page."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 
 from sympy import Basic
 
-from symbolic.chains import ChainWriter, Line, arranged, display, rows
-from symbolic.documents import PREAMBLE, joined_parts, rules_used, verdict
-from symbolic.errors import UsageError
+from symbolic.chains import ChainWriter
 from symbolic.matrices import ArrayOf
-from symbolic.notation import escape_text
 from symbolic.notes.exposition import (
     Block,
     Chain,
@@ -24,58 +20,66 @@ from symbolic.notes.exposition import (
     Paragraph,
     Setting,
 )
-from symbolic.rules import SHAPES, Rule, Step
-from symbolic.sections import DETAILS
+from symbolic.pages import blocks
+from symbolic.pages.blocks import Fold, Formula, Formulas, Label, Line, Medium, Page, Piece, Text, anchor_of, text
+from symbolic.pages.laws import law_text, rules_used
+from symbolic.pages.verdicts import verdict
+from symbolic.rules import DEFINITION, SHAPES, Rule, Step
+from symbolic.sections import label_of
 from symbolic.tensors import Tensor, is_letter
 from symbolic.verification import Report
 
 
-def exposition_document(exposition: Exposition, report: Report | None, detail: str) -> str:
-    """The document; see `Exposition.latex`."""
-    if detail not in DETAILS:
-        raise UsageError(f"detail must be one of {', '.join(DETAILS)}, not {detail!r}")
-    return _Page(exposition, detail).document(report)
+def exposition_page(exposition: Exposition, medium: Medium, detail: str, report: Report | None) -> Page:
+    """The page; see `Exposition.latex`."""
+    return _Composer(exposition, medium, detail, report).page()
 
 
-class _Page:
-    """Writes one exposition."""
+class _Composer:
+    """Composes the page of one exposition."""
 
-    def __init__(self, exposition: Exposition, detail: str) -> None:
+    def __init__(self, exposition: Exposition, medium: Medium, detail: str, report: Report | None) -> None:
         self.exposition = exposition
+        self.medium = medium
         self.detail = detail
+        self.report = report
+        self.rows = {} if report is None else {(row.quantity, row.number): row for row in report.rows}
         self.writers: dict[tuple[str, str], ChainWriter] = {}
         self.used: dict[str, Rule] = {}
+        self.headings = 0
 
     def writer(self, setting: Setting, form: str) -> ChainWriter:
         key = (setting.name, form)
         if key not in self.writers:
-            self.writers[key] = ChainWriter(setting.printer(self.exposition.notation), form)
+            self.writers[key] = ChainWriter(setting.printer(self.exposition.notation), form, self.medium)
         return self.writers[key]
 
-    def document(self, report: Report | None) -> str:
-        blocks = [self.block(block) for block in self.exposition.blocks]
-        title = rf"\begin{{center}}{{\LARGE {escape_text(self.exposition.title)}}}\end{{center}}"
-        parts = [PREAMBLE + r"\begin{document}", title, *blocks]
-        return joined_parts([*parts, *verdict(report), *rules_used(self.used.values()), r"\end{document}"])
+    def page(self) -> Page:
+        written = [one for block in self.exposition.blocks for one in self.blocks(block)]
+        end = [*verdict(self.report), *rules_used(self.used.values())]
+        return Page((self.exposition.title,), (), (*written, *end), self.detail)
 
-    def block(self, block: Block) -> str:
+    def blocks(self, block: Block) -> Iterator[blocks.Block]:
         if isinstance(block, Heading):
-            return rf"\{'sub' * (block.level - 1)}section*{{{escape_text(block.text)}}}"
-        if isinstance(block, Listing):
-            texts = [self.paragraph(one) if isinstance(one, Paragraph) else escape_text(one) for one in block.texts]
-            mark, kind = (r"\item", "enumerate") if block.numbered else (r"\item[$\bullet$]", "itemize")
-            items = [f"{mark} {text}" for text in texts]
-            return "\n".join([rf"\begin{{{kind}}}", *items, rf"\end{{{kind}}}"])
-        if isinstance(block, Paragraph):
-            return self.paragraph(block)
-        return "\n\n".join([self.display(block), *self.smaller(block)])
+            self.headings += 1
+            yield blocks.Heading((block.text,), block.level, anchor_of("part", str(self.headings)))
+        elif isinstance(block, Listing):
+            texts = (self.paragraph(one) if isinstance(one, Paragraph) else (one,) for one in block.texts)
+            yield blocks.Listing(tuple(texts), block.numbered)
+        elif isinstance(block, Paragraph):
+            yield blocks.Paragraph(self.paragraph(block))
+        else:
+            yield self.display(block)
+            yield from self.smaller(block)
 
-    def paragraph(self, block: Paragraph) -> str:
-        pieces = re.split(r"\{(\w+)\}", block.text)
-        written = []
-        for n, piece in enumerate(pieces):
-            written.append(f"${self.formula(block, block.parts[piece])}$" if n % 2 else escape_text(piece))
-        return "".join(written)
+    def paragraph(self, block: Paragraph) -> Text:
+        pieces: list[Piece] = []
+        for n, piece in enumerate(re.split(r"\{(\w+)\}", block.text)):
+            if n % 2:
+                pieces.append(Formula(self.formula(block, block.parts[piece])))
+            elif piece:
+                pieces.append(piece)
+        return tuple(pieces)
 
     def formula(self, block: Paragraph, part: Basic | Tensor | str) -> str:
         if isinstance(part, str):
@@ -89,7 +93,7 @@ class _Page:
             return printer.notation.index(part)
         return printer.bare(part) if isinstance(part, Tensor) else printer.doprint(part)
 
-    def display(self, block: Display) -> str:
+    def display(self, block: Display) -> Formulas:
         lines: list[Line] = []
         if block.shapes:
             self.used[SHAPES.name] = SHAPES
@@ -106,27 +110,19 @@ class _Page:
             else:
                 lines += part.lines(self.exposition.notation)
         if not block.labels or block.number or self.detail == "result":
-            lines = [replace(line, label="") for line in lines]
-        if block.boxed or block.columns > 1:
-            return arranged(lines, block.columns, block.boxed)
-        if block.braced:
-            body = "\n".join(
-                [r"\setlength{\jot}{1.6ex}\left\{\begin{aligned}", rows(lines, tags=False), r"\end{aligned}\right."]
-            )
-            tag = rf" \tag{{{block.number}}}" if block.number else ""
-            return "\n".join([r"\begin{equation*}", body + tag, r"\end{equation*}"])
-        text = display(lines)
-        return (
-            text.replace("\n\\end{align*}", rf" \tag{{{block.number}}}" + "\n\\end{align*}") if block.number else text
-        )
+            lines = [line.bare for line in lines]
+        return Formulas(tuple(lines), block.boxed, block.braced, block.columns, block.number)
 
     def chain(self, chain: Chain, block: Display) -> list[Line]:
         writer = self.writer(chain.setting, chain.form)
         named = block.labels and not block.number and not block.boxed and block.columns == 1
         for step in chain.steps if named and self.detail != "result" else ():
             self.used[step.rule.name] = step.rule
-        items: list[tuple[Basic, str]] = [(chain.heads[-1], "definition" if len(chain.heads) > 1 else "")]
-        items += [(step.after, self.cited(step)) for step in chain.steps]
+        definition = (Label(DEFINITION.name, law_text(DEFINITION.law)),)
+        items: list[tuple[Basic, tuple[Label, ...]]] = [(chain.heads[-1], definition if len(chain.heads) > 1 else ())]
+        names = len(chain.heads) - 1
+        for number, step in enumerate(chain.steps, names + 1):
+            items.append((step.after, (self.label(chain, step, str(number)),)))
         printer = writer.printer
         sides = [*chain.heads, *(step.after for step in chain.steps)]
         with (
@@ -136,23 +132,30 @@ class _Page:
         ):
             return writer.chain(chain.heads, items, chain.indices, chain.shape)
 
-    def smaller(self, block: Display) -> Iterator[str]:
-        """At the finest detail, the steps inside of the steps of a display."""
-        for part in block.parts if self.detail == "rule" else ():
+    def smaller(self, block: Display) -> Iterator[Fold]:
+        """The steps inside of the steps of a display."""
+        for part in block.parts if self.detail == "rule" or self.medium.unfolds else ():
             if isinstance(part, Chain):
                 writer = self.writer(part.setting, part.form)
+                names = len(part.heads) - 1
+                numbers = {
+                    id(inner): f"{number}.{n}"
+                    for number, step in enumerate(part.steps, names + 1)
+                    for n, inner in enumerate(step.substeps, 1)
+                }
                 inner = [substep for step in part.steps for substep in step.substeps]
                 sides = [side for step in inner for side in (step.before, step.after)]
                 with writer.printer.lettering(*part.heads, *sides), writer.printer.marking(*sides):
-                    lines = writer.substeps(inner, self.label)
+                    lines = writer.substeps(inner, lambda step, part=part, at=numbers: self.used_in(part, step, at))  # type: ignore[misc]
                 if lines:
-                    yield r"{\small In smaller steps:}"
-                    yield display(lines)
+                    yield Fold("rule", text("In smaller steps"), (Formulas(tuple(lines)),))
 
-    def label(self, step: Step) -> str:
+    def used_in(self, chain: Chain, step: Step, numbers: dict[int, str]) -> Label:
         self.used[step.rule.name] = step.rule
-        return self.cited(step)
+        return self.label(chain, step, numbers.get(id(step), ""))
 
-    def cited(self, step: Step) -> str:
-        name = self.exposition.cited.get(step.rule.name)
-        return escape_text(step.label if name is None else f"{step.label} ({name})")
+    def label(self, chain: Chain, step: Step, number: str) -> Label:
+        """The label of a step; number: of the step, as the verification's report has it."""
+        name = self.exposition.cited.get(step.rule.name, "")
+        row = self.rows.get((f"{chain.setting.name}: {chain.name}", number))
+        return label_of(step, row=row, name=name)

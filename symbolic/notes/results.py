@@ -15,7 +15,6 @@ from typing import Self
 from sympy import Add, Basic, Expr, Integer, KroneckerDelta, Mul, Sum, Symbol
 
 from symbolic.calculus import bound_limits, letters, rename_bound, substitute_indices
-from symbolic.chains import Line
 from symbolic.deltaform import unify
 from symbolic.depth import Label, split_label
 from symbolic.errors import DerivationError
@@ -23,6 +22,7 @@ from symbolic.expressions import PartialDerivative, TotalDerivative, Undefined
 from symbolic.notation import Notation
 from symbolic.notes.exposition import Chain, Display, Exposition, Setting
 from symbolic.notes.moves import Telling
+from symbolic.pages.blocks import Line
 from symbolic.repetition import renamed
 from symbolic.rules import ALIGN, LINEAR, ONE_PATH, SINGLE_TERM, SPECIALISE, SUBSTITUTE, Step
 from symbolic.tensors import Tensor, elements, index, indices_of, key_of

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from symbolic.chains import Line
 from symbolic.depth import LAYER
 from symbolic.evaluation import Point
 from symbolic.matrices import ArrayOf, Gradient
 from symbolic.notation import Notation
 from symbolic.notes.exposition import Setting
+from symbolic.pages.blocks import Line
 from symbolic.precision import NUMBERS, Table
 from symbolic.rules import UPDATE
 from symbolic.verification import Draw, Row, drawn_points

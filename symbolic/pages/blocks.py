@@ -1,7 +1,7 @@
 """A page before any format: what is said, in which order, and what may be folded away.
 
 A page is composed once, of a derivation or of a note, and each format writes its blocks (`tex`, `html`, `markdown`,
-`text`). Formulas are LaTeX, made by the derivation's printer; everything else is plain text that a format escapes itself.
+`text`). Formulas are LaTeX, made by the derivation's printer; everything else is plain text that a format escapes.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ def enumerated(items: Iterable[Piece | Text], separator: str = ", ") -> Text:
 
 
 def anchor_of(kind: str, key: str) -> str:
-    """The anchor of what is made for a tensor: kind "eq" is its defining equation, "is" its derivation, "sum" its line in
-    the summary; of letters, digits and hyphens.
+    """An anchor, of letters, digits and hyphens. What is made for a tensor has the kind "eq" for its defining equation,
+    "is" for its derivation, "line" for the last line of that.
     """
     return f"{kind}-{re.sub(r'[^A-Za-z0-9]+', '-', key).strip('-')}"
 
@@ -119,6 +119,7 @@ class Heading:
 @dataclass(frozen=True)
 class Paragraph:
     text: Text
+    anchor: str = ""
 
 
 @dataclass(frozen=True)
@@ -215,12 +216,19 @@ class Page:
 
 @dataclass(frozen=True)
 class Medium:
-    """What a format gives the composer to know.
+    """What a format lets the composer know.
 
-    line: width of a formula line, in em. unfolds: whether it can fold, so that more is composed than is shown at first.
+    line:     width of a formula line, in em; where pieces flow, of each piece.
+    flows:    whether the format sets the pieces of a line beside or under each other as there is room.
+    unfolds:  whether it can fold, so that more is composed than is seen at first.
     pictures: whether it can show SVG.
     """
 
     line: float
+    flows: bool = False
     unfolds: bool = False
     pictures: bool = False
+
+
+# 11 pt on 16.5 cm, less the indentation of a continued line.
+PAPER = Medium(38.0)

@@ -1,0 +1,210 @@
+"""A derivation as a page: set-up, output layer, hidden layers backwards, parameters, summary, verification, rules.
+
+Everything that is said is read off the derivation's records. In matrix form a line that matrices cannot say stays in
+components, with its own left side. Layers that say the same are written once. A derivation for any depth has two parts,
+the last layer and any layer before it; its page states the induction that joins them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from symbolic.depth import DEPTH, LAYER, split_label
+from symbolic.notation import Notation
+from symbolic.pages.blocks import (
+    DOTS,
+    Block,
+    Formula,
+    Formulas,
+    Heading,
+    Line,
+    Medium,
+    Page,
+    Paragraph,
+    Text,
+    anchor_of,
+    text,
+)
+from symbolic.pages.laws import rules_used
+from symbolic.pages.sameness import result_kind, runs, same_for
+from symbolic.pages.setup import SetUp
+from symbolic.pages.verdicts import verdict
+from symbolic.rules import Result, Rule
+from symbolic.sections import ResultWriter
+from symbolic.whys import Whys
+
+if TYPE_CHECKING:
+    from symbolic.derivation import Derivation
+    from symbolic.induction import GeneralDerivation
+    from symbolic.verification import Report
+
+# Headings of what was asked for, where it is the parameters and where it is something else; they stand last.
+GRADIENTS = (text("Parameters"), text("Gradients"))
+
+
+def compose(
+    derivation: Derivation | GeneralDerivation, notation: Notation, form: str, detail: str, report: Report | None,
+    medium: Medium,
+) -> Page:  # fmt: skip
+    """The page of a derivation: see `symbolic.documents.page`."""
+    return _Composer(derivation, notation, form, detail, report, medium).page()
+
+
+@dataclass
+class _Section:
+    """The results that stand under one heading and belong to one layer."""
+
+    title: Text
+    layer: int | None
+    results: list[tuple[ResultWriter, Result]]
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for the sections of layers that say the same."""
+        kinds = (result_kind(result, part.tensors, part.printer.output) for part, result in self.results)
+        return self.title if self.title in GRADIENTS else None, tuple(kinds)
+
+
+class _Composer:
+    """Composes one page.
+
+    parts: one writer for a derivation, two for one of any depth: the last layer, and any layer before it.
+    """
+
+    def __init__(
+        self, derivation: Derivation | GeneralDerivation, notation: Notation, form: str, detail: str,
+        report: Report | None, medium: Medium,
+    ) -> None:  # fmt: skip
+        self.derivation = derivation
+        self.notation = notation
+        self.detail = detail
+        self.report = report
+        self.medium = medium
+        self.used: dict[str, Rule] = {}
+        self.shown_as: dict[str, str] = {}
+        rows = {} if report is None else {(row.quantity, row.number): row for row in report.rows}
+        whys = Whys(form)
+        self.parts = [
+            ResultWriter(part, notation, form, detail, medium, self.used, rows, self.shown_as, whys)
+            for part in derivation.parts
+        ]
+        self.setup = SetUp(derivation, notation, form, self.parts)
+        self.sections = runs(self._sections(), lambda section: section.layer, lambda section: section.kind)
+        for run in self.sections:
+            pairs = [pair for other in run.others for pair in zip(other.results, run.item.results, strict=True)]
+            for (_, other), (_, shown) in pairs:
+                self.shown_as[other.tensor.key] = shown.tensor.key
+        for layers in self.setup.runs:
+            for same in layers.others:
+                for (_, hidden), (_, equation) in zip(same, layers.item, strict=True):
+                    self.shown_as[hidden.tensor.key] = equation.tensor.key
+
+    def page(self) -> Page:
+        blocks = [
+            *self.setup.blocks(),
+            *(self._derivations() if self.detail != "result" or self.medium.unfolds else ()),
+            *self._induction(),
+            *self._summary(),
+            *verdict(self.report),
+        ]
+        blocks += rules_used(self.used.values())
+        return Page(text("Backpropagation"), self.setup.title(), tuple(blocks), self.detail)
+
+    @property
+    def any_depth(self) -> bool:
+        return len(self.parts) > 1
+
+    # ------------------------------------------------------------------ results
+
+    def _sections(self) -> list[_Section]:
+        """The results by heading and layer; parameters last."""
+        labels = [result.tensor.layer for part in self.parts for result in part.derivation.results]
+        last = max((label for label in labels if isinstance(label, int)), default=0)
+        found: list[_Section] = []
+        for part in self.parts:
+            for result in part.derivation.results:
+                title = self._title(result, last)
+                layer = result.tensor.layer if isinstance(result.tensor.layer, int) else None
+                known = next((s for s in reversed(found) if (s.title, s.layer) == (title, layer)), None)
+                if known is None:
+                    found.append(_Section(title, layer, [(part, result)]))
+                else:
+                    known.results.append((part, result))
+        return sorted(found, key=lambda section: section.title in GRADIENTS)
+
+    def _title(self, result: Result, last: int) -> Text:
+        """The heading under which a result stands."""
+        label = result.tensor.layer
+        if result.tensor.role == "gradient":
+            roles = {part.tensors[key].role for part in self.parts for key in part.derivation.wrt}
+            return GRADIENTS[0 if roles == {"parameter"} else 1]
+        if label is None:
+            return text("Backwards")
+        if label in (last, DEPTH):
+            return text("Output layer")
+        number = self.notation.layer_number(label)
+        return text("Hidden layer {number}", number=number if split_label(label)[0] is None else Formula(number))
+
+    def _derivations(self) -> Iterator[Block]:
+        before: Text = ()
+        for run in self.sections:
+            section = run.item
+            if section.title != before:
+                plain = "-".join(piece if isinstance(piece, str) else "any" for piece in section.title)
+                yield Heading(section.title, anchor=anchor_of("of", plain))
+            before = section.title
+            for part, result in section.results:
+                yield part.result(result)
+            if run.others:
+                same = same_for([other.layer or 0 for other in run.others], self.notation)
+                yield Paragraph(text("{same}.", same=("T" + str(same[0])[1:], *same[1:])))
+
+    def _induction(self) -> Iterator[Block]:
+        """Why the formulas of two layers hold for all of them."""
+        if not self.any_depth:
+            return
+        step = self.parts[1]
+        yield Heading(text("Induction"), anchor="induction")
+        yield Paragraph(text(
+            "Base: for layer {depth} the derivative by the pre-activation is derived from the loss. "
+            "Step: for a layer {layer} before the last, suppose that {given} is known. What layer {layer} computes "
+            "reaches the loss through layer {after} alone, so the chain rule gives the derivative of layer {layer} "
+            "from it, whatever comes after. Conclusion: starting at the base, the step gives the derivatives of the "
+            "layers {layers} one after the other, at any depth.",
+            depth=Formula(self.notation.depth),
+            layer=Formula(self.notation.any_layer),
+            given=Formula(step.printer.doprint(step.derivation.given[0].element)),
+            after=Formula(self.notation.layer_number(LAYER + 1)),
+            layers=Formula(rf"{self.notation.layer_number(DEPTH - 1)}, \dots, {self.notation.layer_number(1)}"),
+        ))  # fmt: skip
+
+    # ------------------------------------------------------------------ summary
+
+    def _summary(self) -> Iterator[Block]:
+        yield Heading(text("Summary"), anchor="summary")
+        yield Formulas(tuple(self._summed(lambda part, result: part.final(result))), boxed=True)
+        if self.parts[0].program.example is None:
+            return
+        stacked = tuple(self._summed(lambda part, result: part.stacked(result)))
+        if stacked:
+            yield Paragraph(text("For all examples at once; capital letters are matrices whose rows are the examples:"))
+            yield Formulas(stacked, boxed=True)
+
+    def _summed(self, write: Callable[[ResultWriter, Result], Line | None]) -> Iterator[Line]:
+        """A line for every named result; of equal layers for the first."""
+        layers: list[_Section] = []
+        for part in self.parts:
+            for result in part.named:
+                layer = result.tensor.layer if isinstance(result.tensor.layer, int) else None
+                if layers and layer is not None and layers[-1].layer == layer:
+                    layers[-1].results.append((part, result))
+                else:
+                    layers.append(_Section((), layer, [(part, result)]))
+        for run in runs(layers, lambda section: section.layer, lambda section: section.kind):
+            lines = [write(part, result) for part, result in run.item.results]
+            yield from (line for line in lines if line is not None)
+            if run.others and any(lines):
+                numbers = [other.layer or 0 for other in run.others]
+                yield Line("", [DOTS], note=same_for(numbers, self.notation))

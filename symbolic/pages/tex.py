@@ -1,0 +1,174 @@
+"""A page as a LaTeX document, which needs pdflatex with `texlive-latex-base` and nothing else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+from symbolic.notation import escape_text
+from symbolic.pages.blocks import (
+    DOTS,
+    Block,
+    Derived,
+    Fold,
+    Formula,
+    Formulas,
+    Heading,
+    Label,
+    Line,
+    Link,
+    Listing,
+    Page,
+    Paragraph,
+    Table,
+    Terms,
+    Text,
+)
+
+PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
+\usepackage[utf8]{inputenc}
+\usepackage[margin=22mm]{geometry}
+\usepackage{amsmath,amssymb}
+\usepackage{array,longtable}
+\usepackage{color}
+"""
+# What the body needs of its own; a document that includes the body has to load the packages above.
+MACROS = r"""\definecolor{rulegray}{gray}{0.42}
+\let\plainfrac\frac
+\renewcommand{\frac}[2]{\mathinner{\plainfrac{#1}{#2}}}
+\newcommand{\by}[1]{\tag*{\footnotesize\textcolor{rulegray}{#1}}}
+\setlength{\parindent}{0pt}
+\setlength{\parskip}{0.6em}
+\setlength{\jot}{5pt}
+\allowdisplaybreaks[1]
+"""
+DISPLAY = r"\begin{align*}"
+BOX = r"\setlength{\fboxsep}{1.2ex}\boxed{"
+# A summary of more lines than this is not boxed, because a box cannot break across pages.
+BOXED = 24
+
+
+def write_tex(page: Page) -> str:
+    """The document, ready for pdflatex. The same page gives the same text."""
+    return joined([PREAMBLE + MACROS + r"\begin{document}", *_body(page, r"\section*"), r"\end{document}"])
+
+
+def tex_fragment(page: Page) -> str:
+    """The page as a part of another document, such as a notebook's, which loads amsmath, longtable and xcolor."""
+    return joined(["{", MACROS, *_body(page, r"\subsection*"), "}"])
+
+
+def _body(page: Page, section: str) -> Iterator[str]:
+    subtitle = r"\\[1.2ex]{\large " + running(page.subtitle) + "}" if page.subtitle else ""
+    yield r"\begin{center}{\LARGE " + running(page.title) + "}" + subtitle + r"\end{center}"
+    for block in page.blocks:
+        yield from _block(block, section)
+
+
+def joined(parts: Iterable[str]) -> str:
+    """The parts of a document, with a blank line between them.
+
+    A display belongs to the paragraph before it: a blank line there would open an empty paragraph.
+    """
+    text = "\n\n".join(part for part in parts if part)
+    return re.sub(r"\n\n(?=\\begin\{(?:align|equation)\*\}|\\\[)", "\n", text) + "\n"
+
+
+def running(text: Text) -> str:
+    """Running text, with its formulas between dollar signs."""
+    pieces = []
+    for piece in text:
+        if isinstance(piece, Formula):
+            pieces.append(f"${piece.latex}$")
+        else:
+            pieces.append(running(piece.text) if isinstance(piece, Link) else escape_text(piece))
+    return "".join(pieces)
+
+
+def _block(block: Block, section: str) -> Iterator[str]:
+    if isinstance(block, Heading):
+        yield section.replace("section", "sub" * (block.level - 1) + "section") + f"{{{running(block.text)}}}"
+    elif isinstance(block, Paragraph):
+        yield running(block.text)
+    elif isinstance(block, Listing):
+        mark, kind = (r"\item", "enumerate") if block.numbered else (r"\item[$\bullet$]", "itemize")
+        yield _environment(kind, [f"{mark} {running(item)}" for item in block.items])
+    elif isinstance(block, Terms):
+        items = [rf"\item[{escape_text(term)}] {running(meaning)}" for term, meaning, _ in block.items]
+        yield _environment("description", items)
+    elif isinstance(block, Table):
+        yield _table(block)
+    elif isinstance(block, Formulas):
+        yield display(block)
+    elif isinstance(block, Derived):
+        yield running(block.lead)
+        yield display(block.chain)
+        for fold in block.folds:
+            yield from _fold(fold, section)
+    elif isinstance(block, Fold):
+        yield from _fold(block, section)
+
+
+def _fold(fold: Fold, section: str) -> Iterator[str]:
+    """What another format folds, in small print."""
+    if fold.kind == "why":
+        answer = [running(block.text) for block in fold.blocks if isinstance(block, Paragraph)]
+        yield rf"{{\small\textit{{{running(fold.title)}}} {' '.join(answer)}\par}}"
+        return
+    yield rf"{{\small {running(fold.title)}:}}"
+    for block in fold.blocks:
+        yield from _block(block, section)
+
+
+def _environment(name: str, lines: Sequence[str]) -> str:
+    return "\n".join([rf"\begin{{{name}}}", *lines, rf"\end{{{name}}}"])
+
+
+def _table(table: Table) -> str:
+    head = " & ".join(rf"\textit{{{running(cell)}}}" if cell else "" for cell in table.head) + r"\\[0.4ex]"
+    rows = [" & ".join(running(cell) for cell in row) + r" \\" for row in table.rows]
+    columns = r"@{\qquad}".join("l" for _ in table.head)
+    return "\n".join([rf"\begin{{longtable}}[l]{{@{{}}{columns}@{{}}}}", head, *rows, r"\end{longtable}"])
+
+
+def display(block: Formulas) -> str:
+    """The lines as a display."""
+    if block.columns > 1:
+        return _columns(block)
+    if block.braced:
+        system = [r"\setlength{\jot}{1.6ex}\left\{\begin{aligned}", rows(block.lines, False), r"\end{aligned}\right."]
+        tag = rf" \tag{{{block.number}}}" if block.number else ""
+        return _environment("equation*", ["\n".join(system) + tag])
+    if block.boxed and sum(len(line.right) for line in block.lines) <= BOXED:
+        inner = _environment("aligned", [rows(block.lines, tags=False)])
+        return "\n".join([r"\[", BOX, inner, "}", r"\]"])
+    tag = rf" \tag{{{block.number}}}" if block.number else ""
+    return "\n".join([DISPLAY, rows(block.lines, tags=not block.boxed) + tag, r"\end{align*}"])
+
+
+def _columns(block: Formulas) -> str:
+    """Several equalities in each row, without labels."""
+    cells = [f"{line.left} &{line.relation} {' '.join(line.right)}" for line in block.lines]
+    starts = range(0, len(cells), block.columns)
+    texts = [" &\n\\qquad ".join(cells[start : start + block.columns]) for start in starts]
+    inner = _environment("aligned", [" \\\\[1ex]\n".join(texts)])
+    return "\n".join([r"\[", BOX, inner, "}", r"\]"]) if block.boxed else "\n".join([r"\[", inner, r"\]"])
+
+
+def rows(lines: Sequence[Line], tags: bool) -> str:
+    """The rows of an aligned environment; with `tags` the labels stand at the right."""
+    texts = []
+    for line in lines:
+        first, *rest = line.right
+        sign = "" if first == DOTS else f"{line.relation} "
+        pieces = [f"{line.left} &{sign}{first}", *(rf"&\qquad {piece}" for piece in rest)]
+        if line.note:
+            pieces[-1] += rf"\quad\text{{{running(line.note)}}}"
+        if tags and line.labels:
+            pieces[-1] += rf" \by{{{', '.join(map(_label, line.labels))}}}"
+        texts += pieces
+    return " \\\\\n".join(row.strip() for row in texts)
+
+
+def _label(label: Label) -> str:
+    return f"{escape_text(label.text)} {label.mark}".strip()
