@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from codegen.datasets import read_npz
-from symbolic.files import as_path, check_target, write_atomically
 from codegen.history import Epoch, History, Settings
 from codegen.optimizers import OPTIMIZERS, Arrays, State
 from symbolic.errors import FileError
+from symbolic.files import as_path, check_target, write_atomically
 
 FORMAT = "deltaform run 1"
 SUFFIXES = (".npz",)

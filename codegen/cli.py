@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 FINE, NO, WRONG_USE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 
 ABOUT = """\
-Derives every gradient of a neural network step by step, checks each step, writes the derivation as LaTeX,
-generates the NumPy code that computes it, and trains with that code.
+Derives every gradient of a neural network step by step, checks each step, writes the derivation as LaTeX, PDF,
+HTML, Markdown or text, generates the NumPy code that computes it, and trains with that code.
 
 NET is a network, in quotes:  INPUTS -> UNITS [ACTIVATION] -> ... ; LOSS
   "784 -> 128 relu -> 10 softmax; cross_entropy"
@@ -27,10 +27,13 @@ NET is a network, in quotes:  INPUTS -> UNITS [ACTIVATION] -> ... ; LOSS
 
 EXAMPLES = """\
 examples:
-  deltaform derive   "784 -> 128 relu -> 10 softmax; cross_entropy" -o page.tex
+  deltaform derive   "784 -> 128 relu -> 10 softmax; cross_entropy" -o page.pdf
+  deltaform derive   "784 -> 128 relu -> 10 softmax; cross_entropy" --open
+  deltaform derive   "3 -> 4 sigmoid -> 2; half_squared_error" --format txt --detail result
   deltaform generate "784 -> 128 relu -> 10 softmax; cross_entropy" -o digits_mlp.py
   deltaform train    "64 -> 32 relu -> 10 softmax; cross_entropy" --data digits --plot loss.png
-  deltaform derive   --like vec -o note.tex
+  deltaform diagram  "784 -> 128 relu -> 10 softmax; cross_entropy" -o graph.svg
+  deltaform derive   --like vec -o note.pdf
   deltaform derive   "3 -> 4 tanh -> 2 softmax; cross_entropy" --depth general --notation nielsen
   deltaform verify   "3 -> 4 sigmoid -> 2 sigmoid; half_squared_error"
   deltaform notations
@@ -135,8 +138,10 @@ def _parser() -> _Parser:
 
     derive = command(
         "derive",
-        "write the derivation of every gradient as a LaTeX page",
-        '"3 -> 4 tanh -> 2; half_squared_error" --form component --detail rule -o page.tex',
+        "write the derivation of every gradient as a page: LaTeX, PDF, HTML, Markdown or text",
+        '"3 -> 4 tanh -> 2; half_squared_error" --form component --detail rule -o page.html\n'
+        "to look at it now, in a browser:\n"
+        '  deltaform derive "3 -> 4 tanh -> 2; half_squared_error" --open',
     )
     derive.add_argument("network", **network | optional)
     derive.add_argument("--like", **like)
@@ -168,8 +173,43 @@ def _parser() -> _Parser:
     derive.add_argument(
         "--no-verify", action="store_true", help="do not check the steps; the page then says nothing of it"
     )
-    derive.add_argument("-o", dest="output", metavar="FILE.tex", help="write here, not to standard output")
+    derive.add_argument(
+        "--format",
+        choices=("tex", "pdf", "html", "md", "txt"),
+        help="LaTeX; PDF, made by pdflatex; one HTML file that unfolds, without network; Markdown as on GitHub; Unicode "
+        "for a terminal (default: as the suffix of FILE says, or tex; html with --open)",
+    )
+    derive.add_argument(
+        "--katex", action="store_true", help="HTML whose formulas are set by KaTeX inside the page, not as MathML"
+    )
+    derive.add_argument("-o", dest="output", metavar="FILE", help="write here, not to standard output")
+    derive.add_argument("--open", action="store_true", help="show the page, in a browser or what opens such files")
     derive.add_argument("--force", **force)
+
+    diagram = command(
+        "diagram",
+        "draw the computation graph with the derivative at every node, or the network, as DOT, TikZ or SVG",
+        '"784 -> 128 relu -> 10 softmax; cross_entropy" --kind network -o network.svg',
+    )
+    diagram.add_argument(
+        "network", **network | {"nargs": "?", "help": f"{network['help']}; may be left out with --depth"}
+    )
+    diagram.add_argument("--depth", choices=("general",), help="any number of layers, as for derive")
+    diagram.add_argument(
+        "--kind",
+        choices=("graph", "network"),
+        default="graph",
+        help="what is computed from what, or layers of units beside each other (default: graph)",
+    )
+    diagram.add_argument("--notation", metavar="NAME|FILE.toml", help="as for derive (default: cs229)")
+    diagram.add_argument("--examples", **over_examples | as_notation)
+    diagram.add_argument(
+        "--format",
+        choices=("dot", "tikz", "svg"),
+        help="Graphviz, a tikzpicture for LaTeX, or SVG (default: as the suffix of FILE says, or dot)",
+    )
+    diagram.add_argument("-o", dest="output", metavar="FILE", help="write here, not to standard output")
+    diagram.add_argument("--force", **force)
 
     generate = command(
         "generate",

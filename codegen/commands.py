@@ -17,60 +17,31 @@ from codegen.checkpoints import SUFFIXES as RUNS
 from codegen.checkpoints import load_checkpoint, save_checkpoint
 from codegen.cli import FINE, INTERRUPTED, NO, say
 from codegen.datasets import Dataset, load
-from symbolic.files import check_target, write_atomically
 from codegen.functions import lambdify
 from codegen.gradcheck import GradientReport, check_gradients
 from codegen.history import History, loss_text
 from codegen.initialization import shape_of
 from codegen.modules import import_module, write_module
+from codegen.pages import derivation_page, diagram_of
 from codegen.plots import SUFFIXES as PICTURES
 from codegen.plots import draw_loss_curve, require_matplotlib
-from codegen.progress import counted
 from codegen.source import module_source
+from codegen.sources import network_over_examples, note_asked_for, verified
 from codegen.training import Diverged, Interrupted, train
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
-from symbolic.errors import FileError, LoweringError, MissingExtra, UsageError
+from symbolic.errors import FileError, LoweringError, MissingExtra
+from symbolic.files import check_target, write_atomically
 from symbolic.general import GeneralNetwork
-from symbolic.induction import GeneralDerivation
 from symbolic.network import Network
-from symbolic.notation import Notation
 from symbolic.notationfiles import find_notation, notation_to_toml
 from symbolic.notations import NOTATIONS, in_one_line
-from symbolic.notes.exposition import Exposition
-from symbolic.notes.table import note_named
 from symbolic.sampling import stand_in_sizes
-from symbolic.verification import Report
 
 DEMO_NETWORK = "64 -> 32 relu -> 10 softmax; cross_entropy"
-# What --depth general derives if nobody gives a network.
-ANY_NETWORK = "n_0 -> n_1 g(z) -> n_2 softmax; cross_entropy"
 # Small batches: their noise finds weights that generalise. On the held-out fifth of seed 0, ten seeds of
 # start values and order reach 97.5 % to 98.6 %.
 DEMO_TRAINING: dict[str, Any] = {"epochs": 30, "batch_size": 4, "learning_rate": 0.2, "optimizer": "sgd"}
-
-
-def derivation_page(arguments: argparse.Namespace) -> int:
-    """`deltaform derive`: the LaTeX page, to a file or to standard output."""
-    if arguments.output is not None:
-        check_target(arguments.output, (".tex",), arguments.force)
-    note = _note(arguments, ("notation", "form", "examples"))
-    notation = find_notation("cs229" if arguments.notation is None else arguments.notation)
-    source = note or derive(_network_in(notation, arguments))
-    report = None if arguments.no_verify else verified(source)
-    if report is not None and not report.ok:
-        say(f"no page is written, because the derivation is wrong:\n{report}")
-        return NO
-    if isinstance(source, Exposition):
-        page = source.latex(report, arguments.detail)
-    else:
-        page = source.latex(notation, arguments.form, arguments.detail, report)
-    if arguments.output is None:
-        sys.stdout.write(page)
-    else:
-        write_atomically(arguments.output, page.encode())
-        say(f"wrote {arguments.output}; for a PDF: pdflatex {arguments.output} (package texlive-latex-base)")
-    return FINE
 
 
 def generated_module(arguments: argparse.Namespace) -> int:
@@ -147,12 +118,12 @@ def training_run(arguments: argparse.Namespace) -> int:
 
 def verification(arguments: argparse.Namespace) -> int:
     """`deltaform verify`: the steps as a table, then the generated code; the exit status is the verdict."""
-    note = _note(arguments, ("examples",))
+    note = note_asked_for(arguments, ("examples",))
     if note is not None or arguments.depth is not None:
-        steps = verified(note or derive(GeneralNetwork.of(_network_over_examples(arguments))))
+        steps = verified(note or derive(GeneralNetwork.of(network_over_examples(arguments))))
         print(steps)
         return FINE if steps.ok else NO
-    network = _network_over_examples(arguments)
+    network = network_over_examples(arguments)
     derivation = derive(network)
     # The code first: where scipy is missing for it, that is said before minutes of verifying.
     code, missing = None, ""
@@ -188,8 +159,8 @@ def demonstration(arguments: argparse.Namespace) -> int:
         raise FileError(f"{folder} is a file; name a folder with --out")
     _require_for_demo()
     folder.mkdir(parents=True, exist_ok=True)
-    names = ("derivation.tex", "verification.txt", "digits_mlp.py", "loss.png", "weights.npz")
-    page, table, module, curve, run = (folder / name for name in names)
+    names = ("derivation.tex", "derivation.html", "verification.txt", "digits_mlp.py", "loss.png", "weights.npz")
+    page, screen, table, module, curve, run = (folder / name for name in names)
     network = Network.parse(DEMO_NETWORK)
     data = load("digits", network)
     say(f"network: {network}")
@@ -205,7 +176,8 @@ def demonstration(arguments: argparse.Namespace) -> int:
     if not report.ok:
         print(report)
         return NO
-    write_atomically(page, derivation.latex("cs229", "matrix", "layer", report).encode())
+    for path in (page, screen):
+        derivation.write(path, force=True, report=report)
     write_module(derivation, module, force=True)
     code = check_code(network, derivation)
     say(f"generated code: {code.summary}")
@@ -221,6 +193,7 @@ def demonstration(arguments: argparse.Namespace) -> int:
     print("files:")
     for path, what in (
         (page, "the derivation, as LaTeX"),
+        (screen, "the same to unfold, in a browser"),
         (table, "each of its steps, checked by numbers"),
         (module, "the network, its loss and its gradients in NumPy"),
         (curve, "the loss curve"),
@@ -230,14 +203,9 @@ def demonstration(arguments: argparse.Namespace) -> int:
     return FINE
 
 
-def verified(source: Derivation | GeneralDerivation | Exposition) -> Report:
-    """The verification's report, with progress on standard error where it takes long."""
-    with counted("verifying", source.rounds, "result") as tick:
-        return source.verify(progress=lambda done, of: tick())
-
-
 COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "derive": derivation_page,
+    "diagram": diagram_of,
     "generate": generated_module,
     "train": training_run,
     "verify": verification,
@@ -281,58 +249,6 @@ def _print_outcome(history: History, data: Dataset) -> None:
     print(f"training loss {loss_text(last.train_loss)}, held-out loss {loss_text(last.held_out_loss)}")
     if last.accuracy is not None:
         print(f"test accuracy {last.accuracy:.2%} on {len(data.held_out)} held-out examples")
-
-
-def _note(arguments: argparse.Namespace, others: tuple[str, ...]) -> Exposition | None:
-    """The note that --like asks for; it brings its own network and its own notation.
-
-    others: options that would contradict it, besides the network and --depth.
-    """
-    if arguments.like is None:
-        return None
-    for option in ("network", "depth", *others):
-        if getattr(arguments, option) is not None:
-            given = "NET" if option == "network" else f"--{option}"
-            raise UsageError(
-                f"--like {arguments.like} derives what the note derives, in its notation; leave {given} out, or derive "
-                f"a network of your own with --notation {arguments.like}"
-            )
-    return note_named(arguments.like)
-
-
-def _network_over_examples(arguments: argparse.Namespace) -> Network:
-    """The network, for one example or for the mean or sum over many, as --examples says."""
-    network, over = _network(arguments), arguments.examples
-    if over is None:
-        return network
-    return network.replace(reduction="sum" if over == "sum" else "mean", examples=None if over == "one" else "N")
-
-
-def _network(arguments: argparse.Namespace) -> Network:
-    if arguments.network is None and arguments.depth is None:
-        raise UsageError(
-            "there is no network; give one in quotes, such as '784 -> 128 relu -> 10 softmax; cross_entropy', or a "
-            "note with --like"
-        )
-    return Network.parse(ANY_NETWORK if arguments.network is None else arguments.network)
-
-
-def _network_in(notation: Notation, arguments: argparse.Namespace) -> Network | GeneralNetwork:
-    """The network as the notation states its task; --examples wins, and a loss that is turned round is told.
-
-    Where no notation is asked for, the loss is left as it is.
-    """
-    given = _network(arguments)
-    if arguments.examples is not None:
-        notation = notation.replace(over=arguments.examples)
-    if arguments.notation is None:
-        notation = notation.replace(sense=given.loss.sense)
-    network = notation.convention(given)
-    if network.loss != given.loss:
-        same = network.loss.spelling == given.loss.spelling
-        turned = "taken to be so" if same else f"turned round, to {network.loss.spelling}"
-        say(f"notation {notation.name} has a cost to be {notation.sense}d: loss {given.loss.spelling} is {turned}")
-    return network if arguments.depth is None else GeneralNetwork.of(network)
 
 
 def _require_for_demo() -> None:

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen.examples import Examples, Targets, check_examples
-from symbolic.files import as_path
 from codegen.initialization import checked_seed
 from symbolic.errors import DataError, FileError, MissingExtra
+from symbolic.files import as_path
 
 SUFFIXES = (".npz", ".csv")
 HELD_OUT = 5  # every fifth example, in a random order, is held out

@@ -10,10 +10,10 @@ import warnings
 from pathlib import Path
 from types import ModuleType
 
-from symbolic.files import as_path, check_target, write_atomically
 from codegen.source import is_untouched, module_source
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, FileError
+from symbolic.files import as_path, check_target, write_atomically
 from symbolic.tensors import IDENTIFIER
 
 # A file of this name would be imported in the place of what a generated module, NumPy or we need.

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from symbolic.files import check_target, write_atomically
 from symbolic.errors import MissingExtra, UsageError
+from symbolic.files import check_target, write_atomically
 
 if TYPE_CHECKING:
     from codegen.history import History
