@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 DETAILS = ("result", "layer", "rule")
 FORMS = ("matrix", "component")
+# What the number of a step is followed by, in the verification's row of its line in matrix notation.
+MATRIX_ROW = "m"
 # What the other form is called.
 OTHER = {"matrix": "In index notation", "component": "In matrix notation"}
 
@@ -148,7 +150,9 @@ class ResultWriter:
         self.used[step.rule.name] = step.rule
         for inner in step.substeps if self.detail == "rule" or self.medium.unfolds else ():
             self.used[inner.rule.name] = inner.rule
-        row = self.rows.get((result.tensor.key, number))
+        checks = [self.rows.get((result.tensor.key, f"{number}{of}")) for of in ("", MATRIX_ROW)]
+        found = [row for row in checks if row is not None]
+        row = next((row for row in found if not row.ok), found[0] if found else None)
         return label_of(step, self._target(step), mark, row)
 
     def _target(self, step: Step) -> str:
