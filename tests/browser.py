@@ -45,9 +45,9 @@ def measure(page: Path, script: str, width: int = 360) -> str:
     outer.write_text(f"""<!DOCTYPE html><title>frame</title><pre id="found"></pre>
 <iframe width="{width}" height="700" style="border: 0" srcdoc="{escape(page.read_text())}"></iframe>
 <script>
-addEventListener("load", () => {{
+addEventListener("load", async () => {{
   const page = document.querySelector("iframe").contentWindow;
-  document.getElementById("found").textContent = JSON.stringify((() => {{ {script} }})());
+  document.getElementById("found").textContent = JSON.stringify(await (async () => {{ {script} }})());
 }});
 </script>""")
     match = re.search(r'<pre id="found">(.*?)</pre>', show(outer).dom, re.DOTALL)

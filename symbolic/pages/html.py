@@ -43,6 +43,10 @@ BRACE = (
     '40C5 46 4 50 1 50C4 50 5 54 5 60V88C5 94 4 99 9 99" fill="none" stroke="currentColor" stroke-width="1.3" '
     'vector-effect="non-scaling-stroke"/></svg>'
 )
+# What is typed into a shell, which no page sets as a formula, and an invisible box that only keeps rows apart.
+TYPED = re.compile(r"\\texttt\{(.*)\}", re.DOTALL)
+TYPED_SIGNS = ((r"\char95 ", "_"), (r"\_", "_"), (r"\textbackslash", "\\"))
+STRUT = re.compile(r"\\rule(?:\[[^]]*\])?\{0pt\}\{[^}]*\}")
 # Words for LaTeX commands in a title of a window, which has no formulas.
 WORDS = {r"\to": "→", r"\cdots": "…", r"\dots": "…", r"\times": "×"}
 
@@ -129,6 +133,13 @@ def tex(latex: str, display: bool = False) -> str:
     return f'<span class="tex{" display" * display}">{escaped(latex)}</span>'
 
 
+def code(latex: str) -> str:
+    """What is typed into a shell, from LaTeX."""
+    for found, sign in TYPED_SIGNS:
+        latex = latex.replace(found, sign)
+    return f"<code>{escaped(latex)}</code>"
+
+
 def plain(text: Text) -> str:
     """Running text without formulas and links: LaTeX is stripped of its commands."""
     parts = []
@@ -184,7 +195,9 @@ class _Writer:
         if isinstance(piece, str):
             return escaped(piece)
         if isinstance(piece, Formula):
-            return self.formula(piece.latex, False)
+            typed = TYPED.fullmatch(piece.latex)
+            latex = STRUT.sub("", piece.latex)
+            return code(typed.group(1)) if typed else self.formula(latex, False) if latex else ""
         return self.link(self.text(piece.text), piece.target)
 
     def link(self, inner: str, target: str, attributes: str = "") -> str:
