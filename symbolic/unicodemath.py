@@ -322,7 +322,8 @@ def _in_one(row: Row, text: str) -> bool:
     """Whether a script can stand without braces: a run of letters and digits, one sign, or one pair of brackets."""
     if len(row) > 1 and any(isinstance(node, Scripts) or _is_word(node) for node in row):
         return False
-    plain = "".join(c for c in text if not unicodedata.combining(c) and c not in "′∘⊙·∗*")
+    # z^∘2 is a power entry by entry.
+    plain = "".join(c for c in re.sub(r"\A[∘⊙·∗*]", "", text) if not unicodedata.combining(c) and c != "′")
     if plain.isalnum() or len(text) == 1:
         return True
     pairs = {"(": ")", "[": "]"}

@@ -35,6 +35,7 @@ INDENT = 4
 CONTINUED = 4
 # A space inside a formula of running text, where a line is not broken if it need not be.
 FIXED = "\u00a0"
+BREAKABLE = re.compile(f"{FIXED}(?=[=+−∘⊙≤≥]{FIXED})")
 UNDERLINES = {0: "═", 1: "─"}
 # Signs before which a piece that is too long for a line is broken, and what it is not broken after.
 SIGNS = ("=", "+", "−", "∘", "⊙", "·", "≤", "≥", "<", ">")
@@ -64,11 +65,13 @@ def plain(text: Text) -> str:
 
 
 def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
-    """The text in lines; all but the first begin with `indent`. A formula is broken if it is wider than a line."""
+    """The text in lines; all but the first begin with `indent`. A formula is broken, if it is long, before a sign."""
     words: list[str] = []
-    for word in text.split():
-        fits = width(word) <= columns - width(indent)
-        words += [word] if fits else word.split(FIXED)
+    for word in re.split("[ \n]+", text):
+        words += [word] if width(word) <= columns // 2 else BREAKABLE.split(word)
+    words = [
+        part for word in words for part in ([word] if width(word) <= columns - width(indent) else word.split(FIXED))
+    ]
     lines = [""]
     for word in words:
         joined = f"{lines[-1]} {word}" if lines[-1].strip() else f"{lines[-1]}{word}"
