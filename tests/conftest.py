@@ -17,9 +17,10 @@ def pytest_addoption(parser):
 def golden(request):
     """Compare a text with the golden file of a name, or write it with --update."""
 
-    def compare(name: str, text: str) -> None:
-        path = GOLDEN / name
+    def compare(name: str, text: str, folder: Path = GOLDEN) -> None:
+        path = folder / name
         if request.config.getoption("--update"):
+            path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         assert path.exists(), f"{name} is missing; run pytest with --update"
         assert path.read_text() == text, f"{name} differs; look at it, then run pytest with --update"

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from symbolic.depth import DEPTH, LAYER, split_label
+from symbolic.errors import UsageError
 from symbolic.notation import Notation
 from symbolic.pages.blocks import (
     DOTS,
@@ -23,6 +24,7 @@ from symbolic.pages.blocks import (
     Medium,
     Page,
     Paragraph,
+    Picture,
     Text,
     anchor_of,
     text,
@@ -42,6 +44,10 @@ if TYPE_CHECKING:
 
 # Headings of what was asked for, where it is the parameters and where it is something else; they stand last.
 GRADIENTS = (text("Parameters"), text("Gradients"))
+CAPTIONS = {
+    "network": "The network; under each layer what the reverse sweep finds.",
+    "graph": "What is computed from what, and dashed, against the arrows, how the derivatives follow from each other.",
+}
 
 
 def compose(
@@ -104,6 +110,7 @@ class _Composer:
     def page(self) -> Page:
         blocks = [
             *self.setup.blocks(),
+            *(self._pictures() if self.medium.pictures else ()),
             *(self._derivations() if self.detail != "result" or self.medium.unfolds else ()),
             *self._induction(),
             *self._summary(),
@@ -115,6 +122,17 @@ class _Composer:
     @property
     def any_depth(self) -> bool:
         return len(self.parts) > 1
+
+    def _pictures(self) -> Iterator[Block]:
+        """The network, where the program is one, and the computation graph."""
+        from symbolic.diagrams import diagram, svg
+
+        for kind, caption in CAPTIONS.items():
+            try:
+                drawn = diagram(self.derivation, kind, self.notation)
+            except UsageError:
+                continue  # a program that is no network has no such picture
+            yield Picture(svg(drawn, prefix=kind), drawn.alt, text(caption))
 
     # ------------------------------------------------------------------ results
 
