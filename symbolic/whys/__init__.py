@@ -13,9 +13,10 @@ from symbolic.latex import LatexPrinter
 from symbolic.rules import Result
 from symbolic.whys.cancelling import why_it_cancels
 from symbolic.whys.entrywise import why_entry_by_entry, why_this_side_of_a_kink
+from symbolic.whys.naming import why_it_has_a_name
 from symbolic.whys.single import why_several_terms, why_there_is_no_sum
 from symbolic.whys.subject import Question, Subject, Uses, Why
-from symbolic.whys.sums import why_a_sum, why_the_other_index
+from symbolic.whys.sums import why_a_sum
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
@@ -24,10 +25,10 @@ __all__ = ["WHYS", "Question", "Subject", "Why", "Whys", "whys"]
 
 WHYS = (
     why_it_cancels,
-    why_the_other_index,
     why_a_sum,
     why_there_is_no_sum,
     why_several_terms,
+    why_it_has_a_name,
     why_entry_by_entry,
     why_this_side_of_a_kink,
 )
@@ -46,7 +47,9 @@ class Whys:
 
     def of(self, derivation: Derivation, result: Result, printer: LatexPrinter) -> tuple[Why, ...]:
         """The questions about a result of the derivation that were not asked before, with answers."""
-        uses = self._uses.setdefault(id(derivation.program), Uses(derivation.program))
+        uses = self._uses.get(id(derivation.program))
+        if uses is None:
+            uses = self._uses[id(derivation.program)] = Uses(derivation)
         subject = Subject(derivation, result, printer, self.form, uses)
         found: list[Why] = []
         for about in (subject, *subject.inlined()):

@@ -105,21 +105,29 @@ def _parts(subject: Subject, expression: Basic) -> tuple[Expr, Expr] | None:
 
 def _written_out(subject: Subject, value: Expr) -> Expr | None:
     """The derivative by the output as a form, where it is called by its name; None if it comes from a later layer."""
-    if key_of(value) is not None:
-        tensor = subject.tensors[key_of(value) or ""]
-        if tensor.role not in ROLES_OF_DERIVATIVES or tensor.key not in {
-            r.tensor.key for r in subject.derivation.results
-        }:
+    result = subject.uses.results.get(key_of(value) or "")
+    if result is not None:
+        form = result.steps[-1].after
+        if not _of_the_loss(subject, form):
             return None
-        result = subject.derivation[tensor.key]
-        value = substitute_indices(result.steps[-1].after, dict(zip(result.indices, indices_of(value), strict=True)))
-    roles = {subject.tensors[key_of(element) or ""].role for element in elements(value)}
-    return None if roles & set(ROLES_OF_DERIVATIVES) or value.has(TotalDerivative, Sum) else value
+        value = substitute_indices(form, dict(zip(result.indices, indices_of(value), strict=True)))
+    return value if _of_the_loss(subject, value) else None
+
+
+def _of_the_loss(subject: Subject, value: Basic) -> bool:
+    """Whether a derivative by an output is about outputs and targets alone, at one place."""
+    if value.has(TotalDerivative, Sum):
+        return False
+    roles = {subject.tensors[key].role for key in dict.fromkeys(key_of(e) or "" for e in elements(value))}
+    return not roles & set(ROLES_OF_DERIVATIVES)
 
 
 def _common(form: Expr, value: Expr) -> tuple[Expr, Expr]:
+    under = fraction(together(value))[1]
+    if not _mentions(under):
+        return S.One, form
     above, below = fraction(together(form))
-    common = gcd(above, fraction(together(value))[1])
+    common = gcd(above, under)
     if not _mentions(common):
         return S.One, form
     own = [part for part in factors_of(above) if not _mentions(fraction(cancel(part / common))[0])]
@@ -157,8 +165,8 @@ def _cancels(subject: Subject, meeting: Meeting) -> Why | None:
     whole = meeting.cancels
     question = "Why does {asked} cancel?" if whole else "Why does only a part of {asked} cancel?"
     answer = text(
-        "Because {loss} has {common} under the fraction line, and {slope} "
-        + ("is that" if whole and _same(meeting.form, meeting.common) else "has it as a factor")
+        "Because {loss} has {common} in its denominator, and {slope} "
+        + ("is the same" if whole and _same(meeting.form, meeting.common) else "has it as a factor")
         + ": in the product they cancel, and what is left is {final}.",
         common=subject.formula(meeting.common),
         **_both(subject, meeting),
@@ -170,60 +178,72 @@ def _same(form: Expr, common: Expr) -> bool:
     return cancel(form - common) == 0
 
 
+@dataclass(frozen=True)
+class FlatEnd:
+    """An end of the line at which f' tends to 0 and f to a number.
+
+    sign: -1 or 1. limit: of f. reached: f' is 0 before the end already.
+    """
+
+    sign: int
+    limit: Expr
+    reached: bool
+
+
 def _still_learns(subject: Subject, meeting: Meeting) -> Text:
-    """That what is left is not small where f' is, if it is so."""
+    """That what is left is not small because f' is, if it is so."""
     ends = _flat_ends(meeting)
+    output = meeting.user.tensor[subject.result.indices]
     if not meeting.cancels or not ends or not isinstance(subject.final, Expr):
         return ()
-    output = meeting.user.tensor[subject.result.indices]
-    left = [_value(subject.final, output, end) for _, end in ends]
-    if any(value is None or value == 0 for value in left):
+    if any(_value(subject.final, output, end.limit) in (None, S.Zero) for end in ends):
         return ()
     return text(
-        " So where {slope} is nearly 0, {where}, this derivative is not: the layer learns there, too.",
+        " So where {slope} is {small}, {where}, this derivative need not be, and a wrong {output} is still corrected.",
+        output=subject.formula(output),
         slope=subject.formula(meeting.slope),
-        where=_where(subject, meeting, ends),
+        small=_small(ends),
+        where=_where(subject, ends),
     )
 
 
 def _stays(subject: Subject, meeting: Meeting) -> Why | None:
     answer = text(
-        "{loss} has no factor of {slope} under a fraction line, so nothing cancels and the factor stays: {final}.",
+        "{loss} has no denominator that could cancel a factor of {slope}, so the factor stays: {final}.",
         **_both(subject, meeting),
     )
-    return Why(
-        text("Why does {asked} not cancel?", asked=_slope(subject, meeting)), (*answer, *_slow(subject, meeting))
-    )
+    question = text("Why does {asked} not cancel?", asked=_slope(subject, meeting))
+    return Why(question, (*answer, *_slow(subject, meeting)))
 
 
 def _slow(subject: Subject, meeting: Meeting) -> Text:
     """That learning is slow where f' is nearly 0, if the derivative is nearly 0 there and the output may be wrong."""
-    output = indices_of(meeting.loss.by)
-    ends = [
-        (sign, end)
-        for sign, end in _flat_ends(meeting)
-        if _value(meeting.value, meeting.user.tensor[output], end) not in (None, S.Zero)
-    ]
+    output = meeting.loss.by
+    ends = [end for end in _flat_ends(meeting) if _value(meeting.value, output, end.limit) not in (None, S.Zero)]
     if not ends:
         return ()
     return text(
-        " Where {slope} is nearly 0, {where}, this derivative is nearly 0 as well, even if {output} is wrong: there "
-        "the layer learns slowly.",
+        " Where {slope} is {small}, {where}, this derivative is too, however wrong {output} is: there {learning}.",
         slope=subject.formula(meeting.slope),
-        where=_where(subject, meeting, ends),
-        output=subject.formula(meeting.loss.by),
+        small=_small(ends),
+        where=_where(subject, ends),
+        output=subject.formula(output),
+        learning="nothing is learnt" if all(end.reached for end in ends) else "learning is slow",
     )
 
 
-def _where(subject: Subject, meeting: Meeting, ends: list[tuple[int, Expr]]) -> Text:
+def _small(ends: list[FlatEnd]) -> str:
+    return "0" if all(end.reached for end in ends) else "nearly 0"
+
+
+def _where(subject: Subject, ends: list[FlatEnd]) -> Text:
     """In words: the ends of the line at which the slope goes to 0."""
-    signs = {sign for sign, _ in ends}
+    signs = {end.sign for end in ends}
     side = "far below or far above 0" if len(signs) == 2 else "far above 0" if 1 in signs else "far below 0"
     return text("for {input} " + side, input=subject.formula(subject.element))
 
 
-def _flat_ends(meeting: Meeting) -> list[tuple[int, Expr]]:
-    """(-1 or 1, limit of f) for each end of the line at which f' tends to 0 and f to a number."""
+def _flat_ends(meeting: Meeting) -> list[FlatEnd]:
     inputs = list(dict.fromkeys(elements(meeting.user.rhs)))
     if not meeting.elementwise or len(inputs) != 1:
         return []
@@ -231,22 +251,31 @@ def _flat_ends(meeting: Meeting) -> list[tuple[int, Expr]]:
     f = meeting.user.rhs.xreplace({inputs[0]: t})
     ends = []
     for sign in (-1, 1):
-        value, slope = (_at_end(part, t, sign) for part in (f, f.diff(t)))
-        if slope == 0 and value is not None and value.is_finite:
-            ends.append((sign, value))
+        case = _last_case(f, t, sign)
+        slope = None if case is None else case.diff(t)
+        if case is None or slope is None or _limit(slope, t, sign) != 0:
+            continue
+        value = _limit(case, t, sign)
+        if value is not None and value.is_finite:
+            ends.append(FlatEnd(sign, value, slope == 0))
     return ends
 
 
-def _at_end(expression: Expr, t: Dummy, sign: int) -> Expr | None:
-    """The limit at the end of the line, or None where it cannot be decided."""
+def _last_case(expression: Expr, t: Dummy, sign: int) -> Expr | None:
+    """The expression as it is near the end of the line, without cases; None where it cannot be decided."""
     end = sign * S.Infinity
     for cases in sorted(expression.atoms(Piecewise), key=str):
         held = next((value for value, test in cases.args if test.subs(t, end) == True), None)  # noqa: E712
         if held is None or any(test.subs(t, end) not in (S.true, S.false) for _, test in cases.args):
             return None
         expression = expression.xreplace({cases: held})
+    return expression
+
+
+def _limit(expression: Expr, t: Dummy, sign: int) -> Expr | None:
+    """The limit at the end of the line, or None where it cannot be decided."""
     try:
-        found = limit_at(expression, t, end)
+        found = limit_at(expression, t, sign * S.Infinity)
     except (NotImplementedError, ValueError, TypeError, AttributeError):
         return None
     return found if found.is_number else None
@@ -265,7 +294,7 @@ def _fraction_cancels(subject: Subject, meeting: Meeting) -> Why | None:
     if _mentions(fraction(together(subject.final))[1]):
         return None
     answer = text(
-        "Because {loss} has {common} under the fraction line, and {slope} has it as a factor. They cancel in every "
+        "Because {loss} has {common} in its denominator, and {slope} has it as a factor. They cancel in every "
         "term of the sum, ",
         common=subject.formula(meeting.common),
         loss=subject.formula(meeting.loss, meeting.value),
@@ -274,9 +303,12 @@ def _fraction_cancels(subject: Subject, meeting: Meeting) -> Why | None:
     put_in = next(n for n, step in enumerate(subject.steps) if step.rule in (SUBSTITUTE, NAME))
     after = subject.steps[put_in + 1].after
     facts = [step.label for step in subject.steps if step.rule is USE_FACT]
-    because = f", because {facts[0]}" if len(facts) == 1 else ""
     sides = dict.fromkeys((subject.steps[0].before, after, subject.final))
-    left = text("which leaves {final}" + because + ".", final=subject.formula(*sides))
+    left = text(
+        "which leaves {final}{because}.",
+        final=subject.formula(*sides),
+        because=f", because {facts[0]}" if len(facts) == 1 else "",
+    )
     question = text("Why does {asked} cancel?", asked=subject.formula(meeting.common))
     return Why(question, (*answer, *left))
 
@@ -288,8 +320,8 @@ def _factor_stays(subject: Subject, meeting: Meeting) -> Why | None:
     if len(own) != 1 or len(kept) != 1 or not meeting.form.has(KroneckerDelta):
         return None
     answer = text(
-        "{slope} has {factor} as a factor, and {loss} has no {factor} under a fraction line that could cancel it. So "
-        "it stays in every term of the sum, and with it {kept} in {final}: where {kept} is 0, this derivative is 0.",
+        "{slope} has {factor} as a factor, and {loss} has no {factor} in a denominator that could cancel it. So "
+        "it stays in every term of the sum, and {kept} in what the sum comes to, {final}.",
         factor=subject.formula(own[0]),
         kept=subject.formula(kept[0]),
         **_both(subject, meeting),

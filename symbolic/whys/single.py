@@ -11,7 +11,7 @@ from symbolic.matrices import Product, Transpose
 from symbolic.pages.blocks import enumerated, text
 from symbolic.rules import CHAIN, Step
 from symbolic.tensors import indices_of
-from symbolic.whys.subject import Question, Subject, Why, terms_of, the_sum
+from symbolic.whys.subject import Question, Subject, Why, in_words, terms_of, the_sum
 
 
 def why_there_is_no_sum(subject: Subject) -> Question | None:
@@ -75,7 +75,7 @@ def _one_term(subject: Subject, local: Step) -> Why | None:
         " That is one number for each pair of indices, every entry of one vector times every entry of the other: a "
         "column times a row.",
     )
-    return Why(text("Why is it {product}, a column times a row?", product=subject.formula(shown)), (*answer, *more))
+    return Why(text("Why is this an outer product, {product}?", product=subject.formula(shown)), (*answer, *more))
 
 
 def why_several_terms(subject: Subject) -> Question | None:
@@ -90,18 +90,13 @@ def why_several_terms(subject: Subject) -> Question | None:
 def _several(subject: Subject, chain: Step) -> Why | None:
     users = [subject.bare(user.tensor) for user in subject.users]
     source = subject.bare(subject.source)
-    question = text("Why does the chain rule have {number} terms here?", number=_number(len(users)))
+    question = text("Why does the chain rule have {number} terms here?", number=in_words(len(users)))
     answer = text(
         "{source} is used {often}, in the equations of {users}. Moving it moves the loss along each of these ways, and "
         "by the law of total derivatives the ways add up: {sum}.",
         source=source,
-        often="twice" if len(users) == 2 else f"{_number(len(users))} times",
+        often="twice" if len(users) == 2 else f"{in_words(len(users))} times",
         users=(*enumerated(users[:-1]), " and ", users[-1]),
         sum=subject.formula(chain.before, chain.after),
     )
     return Why(question, answer)
-
-
-def _number(count: int) -> str:
-    words = ("no", "one", "two", "three", "four", "five", "six")
-    return words[count] if count < len(words) else str(count)

@@ -17,7 +17,7 @@ from symbolic.latex import LatexPrinter
 from symbolic.matrices import ArrayOf, Transpose
 from symbolic.matrixform import matrix_form, stacked_form
 from symbolic.pages.blocks import Formula, Text
-from symbolic.programs import Program
+from symbolic.programs import per_example_loss
 from symbolic.rules import Result, Step
 from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
 
@@ -52,13 +52,27 @@ class Question:
 
 
 class Uses:
-    """Which equations of a program use a tensor."""
+    """What uses what in a derivation: looked up, so that a long derivation is not searched for each result.
 
-    def __init__(self, program: Program) -> None:
+    equations: those of the program that use a tensor, by its key.
+    known:     keys of the tensors that the loss is differentiated by on the way, and of the loss itself.
+    results:   by the key of their tensor.
+    inlined:   the results without a name, whose form stands in a later result, by the key of their tensor's source.
+    """
+
+    def __init__(self, derivation: Derivation) -> None:
         self.equations: dict[str, list[Equation]] = {}
-        for equation in program.equations:
+        for equation in derivation.program.equations:
             for key in dict.fromkeys(key_of(element) or "" for element in elements(equation.rhs)):
                 self.equations.setdefault(key, []).append(equation)
+        self.known = {tensor.of for tensor in derivation.tensors.values() if tensor.role == "adjoint"}
+        self.known |= {derivation.program.objective, per_example_loss(derivation.program).key}
+        self.results = {result.tensor.key: result for result in derivation.results}
+        self.inlined = {
+            result.tensor.of: result
+            for result in derivation.results
+            if not result.named and result.tensor.role == "adjoint"
+        }
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,10 +116,9 @@ class Subject:
     @cached_property
     def users(self) -> tuple[Equation, ...]:
         """The equations that use the source and lead to the loss: those whose own derivative is known."""
-        known = {tensor.of for tensor in self.tensors.values() if tensor.role == "adjoint"}
-        known |= {self.derivation.program.objective}
-        known |= {tensor.key for tensor in (self.printer.loss, self.printer.objective) if tensor is not None}
-        return tuple(user for user in self.uses.equations.get(self.source.key, ()) if user.tensor.key in known)
+        return tuple(
+            user for user in self.uses.equations.get(self.source.key, ()) if user.tensor.key in self.uses.known
+        )
 
     @property
     def user(self) -> Equation | None:
@@ -125,10 +138,9 @@ class Subject:
 
     def inlined(self) -> Iterator[Subject]:
         """The results without a name whose form stands in this one."""
-        keys = {user.tensor.key for user in self.users}
-        for result in self.derivation.results if self.result.tensor.role == "adjoint" else ():
-            if result.tensor.of in keys and not result.named and result.tensor.role == "adjoint":
-                yield self.of(result)
+        for user in self.users if self.result.tensor.role == "adjoint" else ():
+            if user.tensor.key in self.uses.inlined:
+                yield self.of(self.uses.inlined[user.tensor.key])
 
     # ------------------------------------------------------------------ writing
 
@@ -223,3 +235,8 @@ def at(expression: Expr, key: str) -> tuple[Expr, ...] | None:
     """The indices at which a tensor stands in an expression, if it does so at one place only."""
     places = list(dict.fromkeys(indices_of(e) for e in elements(expression) if key_of(e) == key))
     return places[0] if len(places) == 1 else None
+
+
+def in_words(count: int) -> str:
+    words = ("no", "one", "two", "three", "four", "five", "six")
+    return words[count] if count < len(words) else str(count)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
-from sympy import Basic, Expr, Mul, Symbol
+from sympy import Basic, Expr, Symbol
 from sympy.core.traversal import preorder_traversal
 
 from symbolic.expressions import TotalDerivative
@@ -35,15 +35,6 @@ class Crossing:
     equation: tuple[Expr, Expr]
     held: tuple[Symbol, Expr]
     summed: tuple[Symbol, Expr]
-
-
-def why_the_other_index(subject: Subject) -> Question | None:
-    """Why a matrix is transposed on the way back: u_m = sum over j of W_mj v_j, du/dv_j = sum over m of W_mj du_m."""
-    crossing = _crossing(subject)
-    if crossing is None:
-        return None
-    ask = _transposed if subject.form == "matrix" else _other_sum
-    return Question("the other index", partial(ask, subject, crossing), crossing.equation)
 
 
 def _crossing(subject: Subject) -> Crossing | None:
@@ -194,14 +185,28 @@ class Sharing:
 
 
 def why_a_sum(subject: Subject) -> Question | None:
-    """Why a derivative is a sum over an index: one and the same v is in u_i for every i."""
+    """Why a derivative is a sum over an index: one and the same v is in u_i for every i.
+
+    Where u_m = sum over j of W_mj v_j, this is why the sum is over the other index of W, and why W is transposed.
+    """
     sharing = _sharing(subject)
     if sharing is None:
         return None
+    crossing = _crossing(subject)
     examples = sharing.letter == subject.example
     units = sum(usual != subject.example for usual in subject.source.indices)
     kind = f"a sum over {'the examples' if examples else 'an axis'}, {units}"
-    return Question(kind, partial(_adding_up, subject, sharing), (_used(subject, sharing),), marked=examples)
+    if crossing is not None:
+        return Question("the other index", partial(_told, subject, sharing, crossing), crossing.equation)
+    shown = (_used(subject, sharing),)
+    return Question(kind, partial(_told, subject, sharing, None), shown, marked=examples)
+
+
+def _told(subject: Subject, sharing: Sharing, crossing: Crossing | None) -> Why | None:
+    found = None
+    if crossing is not None:
+        found = (_transposed if subject.form == "matrix" else _other_sum)(subject, crossing)
+    return found or _adding_up(subject, sharing)
 
 
 def _sharing(subject: Subject) -> Sharing | None:
@@ -226,9 +231,6 @@ def _used(subject: Subject, sharing: Sharing) -> Expr:
 
 
 def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
-    other = why_the_other_index(subject)
-    if other is not None and other.answer() is not None:
-        return None  # which says more of the same sum
     result = subject.result
     first = subject.steps[0].before
     shown = subject.matrix(subject.final, result.indices, result.tensor.shape) if subject.form == "matrix" else None
@@ -246,7 +248,7 @@ def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
     source = subject.formula(subject.element)
     opening = text(
         "{source} has no index {letter}" + (" of an example" if examples else "")
-        + ": one and the same {source} is in {used} for every {letter}. ",
+        + ": the same {source} is in {used} for every {letter}. ",
         source=source,
         letter=letter,
         used=subject.formula(_used(subject, sharing)),
@@ -255,8 +257,10 @@ def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
     if examples and each is not None:
         objective = subject.derivation.program.definitions[subject.derivation.program.objective]
         middle = text(
-            "Each example adds its own term {each} to the derivative of {objective}, so they add up to {final}.",
+            "It moves the loss of every example, at the rate {each}. As {objective} is the {total} of these losses, "
+            "its derivative is the {total} of these derivatives, {final}.",
             each=subject.formula(*each),
+            total=total,
             objective=subject.formula(objective.lhs, objective.rhs),
             final=subject.formula(subject.final),
         )
@@ -270,10 +274,11 @@ def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
 
 
 def _total(subject: Subject, sharing: Sharing) -> str:
-    """What one says of c times a sum of n terms."""
-    found = the_sum(subject.final)
-    weight = found[0] if found is not None else None
-    return "mean" if weight is not None and Mul(weight, sharing.extent) == 1 else "sum"
+    """How the objective is made of the losses of the examples."""
+    weights = subject.derivation.program.definitions[subject.derivation.program.objective].rhs
+    found = the_sum(weights)
+    weight = found[0] if found is not None and key_of(found[1].function) is not None else None
+    return "sum" if weight == 1 else "mean" if weight == 1 / sharing.extent else "weighted sum"
 
 
 def _one_term(subject: Subject) -> tuple[Basic, Basic] | None:
@@ -307,10 +312,11 @@ def _as_a_product(subject: Subject, sharing: Sharing, shown: Basic | None) -> Te
     product = next((node for node in preorder_traversal(subject.seen(form)) if isinstance(node, Product)), None)
     if product is None or len(product.args) != 2:
         return ()
+    left, right = product.args
     what = "the sum is inside the product {product}"
-    if any(isinstance(node, Ones) for node in preorder_traversal(product)):
+    if isinstance(right, Ones) or (isinstance(left, Transpose) and isinstance(left.args[0], Ones)):
         what = "the product with the vector of ones adds up: {product}"
-    elif isinstance(product.args[0], Transpose):
+    elif isinstance(left, Transpose):
         what += ", whose left factor is transposed because the sum is over its first index"
     sentence = " In matrices, " + lead + what + "."
     return text(sentence, product=subject.formula(form))
