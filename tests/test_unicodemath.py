@@ -8,9 +8,12 @@ from itertools import product
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from test_print_faithful import PRINTER, TENSORS, cases, changed, same_everywhere
+from test_properties import CALM, N, i, j
 
-from symbolic.errors import UsageError
+from symbolic.errors import NoMatrixForm, UsageError
 from symbolic.mathtree import Group, Scripts, Symbol, parsed
+from symbolic.matrixform import matrix_form
 from symbolic.notationchecks import _SYMBOL
 from symbolic.unicodemath import Run, columns, runs, unicode_math, unicode_pieces
 
@@ -346,3 +349,20 @@ def test_letters_that_differ_are_written_differently():
     ]
     written = [unicode_math(letter + script) for letter, script in product(letters, scripts)]
     assert len(set(written)) == len(written)
+
+
+# ---------------------------------------------------------------------- what the printer writes
+
+
+@settings(CALM, max_examples=150)
+@given(cases(), st.randoms(use_true_random=False))
+def test_different_values_are_never_the_same_line(expression, shuffler):
+    pair = (expression, changed(expression, shuffler))
+    written = [unicode_math(PRINTER.doprint(one)) for one in pair]
+    assert not any("\\" in text for text in written)
+    assert written[0] != written[1] or same_everywhere(*pair), written[0]
+    try:
+        written = [unicode_math(PRINTER.doprint(matrix_form(one, (i, j), TENSORS, None, (N, N)))) for one in pair]
+    except NoMatrixForm:
+        return
+    assert written[0] != written[1] or same_everywhere(*pair), written[0]
