@@ -4,7 +4,6 @@ the layer before. Only a program that is such a network has one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from symbolic.depth import LAYER, width
@@ -12,6 +11,7 @@ from symbolic.derivation import Derivation
 from symbolic.diagrams.folding import Gap, gaps, used_keys
 from symbolic.diagrams.labels import Labels
 from symbolic.diagrams.records import Column, Diagram, Edge, Node
+from symbolic.diagrams.words import network_in_words
 from symbolic.errors import ProgramError, UsageError
 from symbolic.induction import GeneralDerivation
 from symbolic.notation import Notation
@@ -45,7 +45,8 @@ def network(derivation: Derivation | GeneralDerivation, notation: Notation) -> D
     targets = [leaf for leaf in part.program.leaves if leaf.key in used_keys(part.program.definitions[loss.key])]
     given = [Node(leaf.key, "given", labels.symbol(leaf)) for leaf in targets]
     edges += [Edge(node.key, end.key) for node in given]
-    return Diagram("network", derivation.title, _alt(columns), (*columns, *given, end), tuple(edges))
+    alt = network_in_words(columns, end)
+    return Diagram("network", derivation.title, alt, (*columns, *given, end), tuple(edges))
 
 
 def _drawn(derivation: Derivation, notation: Notation) -> list[Column]:
@@ -178,13 +179,3 @@ def _general(derivation: GeneralDerivation, notation: Notation) -> list[Column]:
 
 
 _UNITS = ("preactivation", "activation")
-
-
-def _alt(columns: Sequence[Column]) -> str:
-    layers = [column for column in columns if column.kind != "more"]
-    left_out = "; equal layers in the middle are left out" if len(layers) < len(columns) else ""
-    derived = ", with the derivative of the loss by each layer's pre-activations under it"
-    return (
-        f"The network as {len(layers)} columns of units, from the inputs to the loss{left_out}. Every unit is joined "
-        f"to every unit of the layer before{derived if any(column.backward for column in columns) else ''}."
-    )

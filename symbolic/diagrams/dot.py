@@ -19,7 +19,7 @@ def dot(diagram: Diagram) -> str:
     """The diagram as a Graphviz document, to be given to `dot`."""
     body = _network(diagram) if diagram.kind == "network" else _graph(diagram)
     lines = [
-        f"digraph {quoted(diagram.title)} {{",
+        f"digraph {quoted(diagram.heading)} {{",
         f"  graph [tooltip={quoted(diagram.alt)}];",
         '  node [shape=box, fontname="serif", fontsize=12, margin="0.1,0.05"];',
         '  edge [fontname="serif", arrowsize=0.7];',

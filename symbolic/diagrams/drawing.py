@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 from symbolic.diagrams.layout import Placed, placed
 from symbolic.diagrams.records import Column, Diagram, Node
@@ -21,7 +21,7 @@ STRANDS, PORTS = 4.0, 22.0
 LEGEND = 30.0
 # In a network: radius of a circle, distance of two, least distance of two columns and of one from what is left out, and
 # the least length of an arrow.
-RADIUS, UNITS, COLUMNS, MORE, ARROW = 8.0, 25.0, 84.0, 44.0, 26.0
+RADIUS, UNITS, COLUMNS, MORE, ARROW = 8.0, 25.0, 84.0, 44.0, 30.0
 # How far above the loss the target stands, and how long a line is that leads to what is left out.
 ABOVE, STUB = 48.0, 14.0
 
@@ -100,12 +100,14 @@ def _strand(
     aside: float,
     look: str,
 ) -> Curve:
-    """One line of an edge, `aside` from its middle; straight where it passes rows, and upright at its ends."""
+    """One line of an edge, `aside` from its middle; it turns between rows only, where no box is."""
     (_, y), (_, below) = (places.centres[key] for key in pair)
-    points = [(ports[0] + aside, y + sizes[pair[0]][1] / 2)]
+    tall, deep = (places.rows[key] / 2 for key in pair)
+    points = [(ports[0] + aside, y + sizes[pair[0]][1] / 2), (ports[0] + aside, y + tall)]
     for x, middle, height in places.passes[pair]:
         points += [(x + aside, middle - height / 2), (x + aside, middle + height / 2)]
-    points.append((ports[1] + aside, below - sizes[pair[1]][1] / 2))
+    points += [(ports[1] + aside, below - deep), (ports[1] + aside, below - sizes[pair[1]][1] / 2)]
+    points = [point for point, _ in groupby(points)]
     if look == "backward":
         points.reverse()
     pieces = []

@@ -4,13 +4,14 @@ derivative is made of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 
 from symbolic.derivation import Derivation
 from symbolic.diagrams.folding import Gap, gaps, used_keys
 from symbolic.diagrams.labels import Labels, sources
 from symbolic.diagrams.records import Diagram, Edge, Node
+from symbolic.diagrams.words import graph_in_words
 from symbolic.induction import GeneralDerivation
 from symbolic.notation import Notation
 from symbolic.programs import Program
@@ -22,7 +23,7 @@ def graph(derivation: Derivation | GeneralDerivation, notation: Notation) -> Dia
     if isinstance(derivation, GeneralDerivation):
         return _general(derivation, notation)
     nodes, edges = _part(derivation, notation)
-    return Diagram("graph", derivation.title, _alt(nodes, edges), tuple(nodes), tuple(edges))
+    return Diagram("graph", derivation.title, graph_in_words(nodes, edges), tuple(nodes), tuple(edges))
 
 
 def _part(derivation: Derivation, notation: Notation) -> tuple[list[Node], list[Edge]]:
@@ -33,7 +34,8 @@ def _part(derivation: Derivation, notation: Notation) -> tuple[list[Node], list[
     for tensor in program.tensors.values():
         gap = next((gap for gap in missing if tensor.key in gap.keys), None)
         if gap is not None:
-            nodes.setdefault(gap.key, _more(gap))
+            if tensor.key in program.definitions:  # where the layers are computed, not where their parameters are given
+                nodes.setdefault(gap.key, _more(gap))
         else:
             nodes[tensor.key] = Node(
                 tensor.key, _kind(program, tensor), labels.symbol(tensor), labels.shape(tensor), labels.backward(tensor)
@@ -97,20 +99,9 @@ def _general(derivation: GeneralDerivation, notation: Notation) -> Diagram:
     edges += joined
     edges += [Edge(edge.target, last, True) for edge in joined if edge.source == last and not edge.backward]
     shown = tuple(nodes.values())
-    return Diagram("graph", derivation.title, _alt(shown, edges), shown, tuple(edges))
+    return Diagram("graph", derivation.title, graph_in_words(shown, edges), shown, tuple(edges))
 
 
 def _entering(program: Program) -> str:
     """The one computed tensor that a part of a network begins with."""
     return next(leaf.key for leaf in program.leaves if leaf.role == "activation")
-
-
-def _alt(nodes: Sequence[Node], edges: Sequence[Edge]) -> str:
-    tensors = [node for node in nodes if node.kind != "more"]
-    learnt = sum(node.kind == "parameter" for node in tensors)
-    derived = sum(bool(node.backward) for node in tensors)
-    left_out = ", with equal layers drawn once" if len(tensors) < len(nodes) else ""
-    return (
-        f"Computation graph of {len(tensors)} tensors, {learnt} of them parameters{left_out}: arrows lead from what an "
-        f"equation uses to what it defines, and dashed arrows back along them through {derived} derivatives."
-    )

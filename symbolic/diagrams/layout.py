@@ -14,8 +14,9 @@ from itertools import pairwise
 SWEEPS = 12
 # Room between neighbours in a row, between rows, and for an edge that passes a row.
 BESIDE, BELOW, PASSING = 18.0, 40.0, 18.0
-# How strongly an edge draws its ends together: one that passes rows stays straight, one from a leaf gives way.
-STRAIGHT, USUAL, LEAF = 8.0, 3.0, 0.3
+# How strongly an edge draws its ends together: one that passes rows stays straight, one from a leaf gives way, and
+# one from what stands aside gives way to all.
+STRAIGHT, USUAL, LEAF, ASIDE = 8.0, 3.0, 0.3, 0.03
 
 Pair = tuple[str, str]
 Point = tuple[float, float]
@@ -23,11 +24,12 @@ Point = tuple[float, float]
 
 @dataclass(frozen=True)
 class Placed:
-    """centres: of the nodes. passes: for each edge the places, from above to below, where it passes a row, each with
-    the height of that row.
+    """centres: of the nodes, each in the middle of its row. rows: the height of each node's row. passes: for each edge
+    the places, from above to below, where it passes a row, each with the height of that row.
     """
 
     centres: Mapping[str, Point]
+    rows: Mapping[str, float]
     passes: Mapping[Pair, tuple[tuple[float, float, float], ...]]
     width: float
     height: float
@@ -57,7 +59,9 @@ def placed(sizes: Mapping[str, Point], edges: Sequence[Pair], aside: Collection[
         chain.append(target)
         chains[source, target] = chain
         single = source in leaves and sum(source == other for other, _ in edges) == 1
-        pull = STRAIGHT if len(chain) > 2 else LEAF if single else USUAL
+        pull = STRAIGHT if len(chain) > 2 else USUAL
+        if single:
+            pull = ASIDE if source in aside else LEAF
         links += [(one, other, pull) for one, other in pairwise(chain)]
     rows = _ordered(_with_sides(rows, [node for node in sizes if node in aside], ranks), links)
     across = _across(rows, widths, links)
@@ -72,7 +76,8 @@ def placed(sizes: Mapping[str, Point], edges: Sequence[Pair], aside: Collection[
     }  # fmt: skip
     centres = {node: (across[node], middles[ranks[node]]) for node in sizes}
     right = max(across[name] + widths[name] / 2 for name in across)
-    return Placed(centres, passes, right, middles[-1] + heights[-1] / 2)
+    tall = {node: heights[ranks[node]] for node in sizes}
+    return Placed(centres, tall, passes, right, middles[-1] + heights[-1] / 2)
 
 
 def _ranks(nodes: Sequence[str], edges: Sequence[Pair]) -> dict[str, int]:

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 # differentiated or made of it, or a place where more of the same is left out.
 KINDS = ("given", "parameter", "computed", "objective", "more")
 
+# The longest title, in characters.
+LONGEST = 80
+
 
 @dataclass(frozen=True)
 class Node:
@@ -72,6 +75,18 @@ class Diagram:
     def columns(self) -> tuple[Column, ...]:
         """The layers of a network, from left to right."""
         return tuple(node for node in self.nodes if isinstance(node, Column))
+
+    @property
+    def heading(self) -> str:
+        """The title, cut where it is long."""
+        return self.title if len(self.title) <= LONGEST else f"{self.title[: LONGEST - 1].rstrip()}…"
+
+    @property
+    def width(self) -> float:
+        """The natural width of the drawing in pixels; its smallest letters are then 12 pixels high."""
+        from symbolic.diagrams.drawing import drawn
+
+        return drawn(self).width
 
     def dot(self) -> str:
         """The diagram as a Graphviz document."""

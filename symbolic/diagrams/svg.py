@@ -10,7 +10,7 @@ import re
 
 from symbolic.diagrams.drawing import drawn
 from symbolic.diagrams.records import Diagram
-from symbolic.diagrams.scene import Box, Circle, Curve, Point, Shape, Text
+from symbolic.diagrams.scene import NOTE, Box, Circle, Curve, Point, Shape, Text
 from symbolic.diagrams.spans import Span, spans
 from symbolic.errors import UsageError
 
@@ -34,13 +34,16 @@ STYLE = f"""
 # Length and half the width of the head of an arrow.
 HEAD, BARB = 7.0, 3.2
 CORRECTION = 0.07
+# A drawing that is wider than a phone is not drawn so small that its letters are lower than this, in pixels.
+PHONE, SMALLEST = 360.0, 9.0
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 
 
 def svg(diagram: Diagram, prefix: str = "diagram") -> str:
     """The diagram as an <svg> element.
 
-    It is as wide as the place where it stands, up to its natural width, which the viewBox says.
+    It is as wide as the place where it stands, up to its natural width, which the viewBox says, and down to where its
+    letters could not be read; a wide one wants a place that scrolls.
 
     prefix: begins its ids; each diagram of a page has one of its own.
 
@@ -50,11 +53,12 @@ def svg(diagram: Diagram, prefix: str = "diagram") -> str:
     if not _PREFIX.match(prefix):
         raise UsageError(f"prefix must be a letter followed by letters, digits, hyphens or underscores, not {prefix!a}")
     scene = drawn(diagram)
+    least = min(scene.width, scene.width * SMALLEST / NOTE) if scene.width > PHONE else 0.0
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" class="deltaform-diagram" viewBox="0 0 {_n(scene.width)} '
-        f'{_n(scene.height)}" style="max-width: {_n(scene.width)}px" role="img" '
+        f'{_n(scene.height)}" style="max-width: {_n(scene.width)}px; min-width: {_n(least)}px" role="img" '
         f'aria-labelledby="{prefix}-title {prefix}-desc">',
-        f'<title id="{prefix}-title">{escape(diagram.title)}</title>',
+        f'<title id="{prefix}-title">{escape(diagram.heading)}</title>',
         f'<desc id="{prefix}-desc">{escape(diagram.alt)}</desc>',
         f"<style>{STYLE}</style>",
         *(part for shape in scene.shapes for part in _shape(shape)),
