@@ -39,7 +39,7 @@ SIGNS = {
     "^": r"{}^{\wedge}", "~": r"\sim ", "<": "<", ">": ">", "|": r"\vert ",
 }  # fmt: skip
 # A Markdown line that begins so would be a list or an underline.
-BEGINS = re.compile(r"(?P<number>\d+)(?=[.)])|(?=[-+=])")
+BEGINS = re.compile(r"\A(?:(?P<number>\d+)(?=[.)])|(?=[-+=]))")
 OPERATOR = re.compile(
     r"(?P<before>(?:\\[A-Za-z]+|[\w})\]]) )?\\operatorname\{(?P<name>[^{}]*)\}(?P<after> (?=[A-Za-z0-9\\]))?"
 )
@@ -49,7 +49,7 @@ def write_markdown(page: Page) -> str:
     """The page. The same page gives the same text."""
     parts = [f"# {_escaped(plain(page.title))}"]
     writer = _Writer(page)
-    parts += [writer.text(page.subtitle)] if page.subtitle else []
+    parts += [writer.line(page.subtitle)] if page.subtitle else []
     return "\n\n".join([*parts, *writer.blocks(page.blocks)]) + "\n"
 
 
@@ -69,8 +69,9 @@ def _upright(match: re.Match[str]) -> str:
 
 
 def _escaped(words: str) -> str:
-    """Plain text, so that nothing in it is markup."""
-    return "".join(ESCAPED.get(c, c) for c in " ".join(words.split(" ")).replace("\n", " "))
+    """Plain text, so that nothing in it is markup, or an address that GitHub would make a link of."""
+    escaped = "".join(ESCAPED.get(c, c) for c in words.replace("\n", " "))
+    return escaped.replace("://", ":\\//").replace("www.", "www\\.")
 
 
 def _html(words: str) -> str:
@@ -110,11 +111,11 @@ class _Writer:
                 written += f"[{_escaped(plain(piece.text))}](#{piece.target})" if linked else self.text(piece.text)
             else:
                 written += _escaped(piece)
-        return (
-            BEGINS.sub(lambda match: f"{match['number'] or ''}\\", written, count=1)
-            if BEGINS.match(written)
-            else written
-        )
+        return written
+
+    def line(self, text: Text) -> str:
+        """Running text that begins a Markdown line, where it could be taken for a list."""
+        return BEGINS.sub(lambda match: f"{match['number'] or ''}\\", self.text(text).strip(), count=1)
 
     def anchor(self, *names: str) -> str:
         """The anchors that something leads to, each once."""
@@ -131,10 +132,10 @@ class _Writer:
         if isinstance(block, Heading):
             yield f"{'#' * min(block.level + 1, 6)} {self.anchor(block.anchor)}{self.text(block.text)}"
         elif isinstance(block, Paragraph):
-            yield self.anchor(block.anchor) + self.text(block.text)
+            yield self.anchor(block.anchor) + self.line(block.text)
         elif isinstance(block, Listing):
             marks = [f"{n}." if block.numbered else "-" for n in range(1, len(block.items) + 1)]
-            yield "\n".join(f"{mark} {self.text(item)}" for mark, item in zip(marks, block.items, strict=True))
+            yield "\n".join(f"{mark} {self.line(item)}" for mark, item in zip(marks, block.items, strict=True))
         elif isinstance(block, Terms):
             yield "\n".join(
                 f"- {self.anchor(anchor)}**{_escaped(word)}**: {self.text(meaning)}"
@@ -156,7 +157,7 @@ class _Writer:
         return "\n".join([lines[0], "|" + " --- |" * count, *lines[1:]])
 
     def derived(self, block: Derived) -> Iterator[str]:
-        lead = self.anchor(block.anchor) + self.text(block.lead)
+        lead = self.anchor(block.anchor) + self.line(block.lead)
         if lead:
             yield lead
         if self.page.detail == "result" or not block.chain.lines:

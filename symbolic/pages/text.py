@@ -222,8 +222,14 @@ def _one_line(line: Line) -> str:
 
 def _aligned(lines: Sequence[Line], room: int) -> list[str]:
     """The lines with their relations under each other; a left side that is too wide has a line of its own."""
+    texts = _beneath(lines, room, room * 2 // 5)
+    return texts if all(width(text) <= room for text in texts) else _beneath(lines, room, 0)
+
+
+def _beneath(lines: Sequence[Line], room: int, limit: int) -> list[str]:
+    """limit: how wide a left side may be beside its relation."""
     lefts = [unicode_math(line.left).strip() for line in lines]
-    most = max((width(left) for left in lefts if width(left) <= room * 2 // 5), default=0)
+    most = max((width(left) for left in lefts if width(left) <= limit), default=0)
     texts: list[str] = []
     for line, left in zip(lines, lefts, strict=True):
         if width(left) > most:
