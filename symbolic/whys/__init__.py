@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from symbolic.expressions import TotalDerivative
 from symbolic.latex import LatexPrinter
 from symbolic.rules import Result
 from symbolic.whys.cancelling import why_it_cancels
@@ -47,6 +48,8 @@ class Whys:
 
     def of(self, derivation: Derivation, result: Result, printer: LatexPrinter) -> tuple[Why, ...]:
         """The questions about a result of the derivation that were not asked before, with answers."""
+        if not isinstance(result.steps[0].before, TotalDerivative):
+            return ()
         uses = self._uses.get(id(derivation.program))
         if uses is None:
             uses = self._uses[id(derivation.program)] = Uses(derivation)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 
 from sympy import Basic, Dummy, Expr, KroneckerDelta, Mul, Piecewise, S, Sum, cancel, factor, fraction, gcd, together
 from sympy import limit as limit_at
@@ -16,6 +16,10 @@ from symbolic.rules import CHAIN, NAME, SUBSTITUTE, USE_FACT
 from symbolic.tensors import Equation, elements, indices_of, key_of
 from symbolic.whys.subject import Question, Subject, Why, factors_of, the_sum
 
+# SymPy looks for seconds for the limit of an expression of more operations than this; nothing is said of it then.
+MOST_OPERATIONS = 30
+# The argument of a function of which a limit is taken.
+T = Dummy("t", real=True)
 ROLES_OF_DERIVATIVES = ("adjoint", "gradient")
 
 
@@ -247,35 +251,37 @@ def _flat_ends(meeting: Meeting) -> list[FlatEnd]:
     inputs = list(dict.fromkeys(elements(meeting.user.rhs)))
     if not meeting.elementwise or len(inputs) != 1:
         return []
-    t = Dummy("t", real=True)
-    f = meeting.user.rhs.xreplace({inputs[0]: t})
+    f = meeting.user.rhs.xreplace({inputs[0]: T})
     ends = []
     for sign in (-1, 1):
-        case = _last_case(f, t, sign)
-        slope = None if case is None else case.diff(t)
-        if case is None or slope is None or _limit(slope, t, sign) != 0:
+        case = _last_case(f, sign)
+        slope = None if case is None else case.diff(T)
+        if case is None or slope is None or _limit(slope, sign) != 0:
             continue
-        value = _limit(case, t, sign)
+        value = _limit(case, sign)
         if value is not None and value.is_finite:
             ends.append(FlatEnd(sign, value, slope == 0))
     return ends
 
 
-def _last_case(expression: Expr, t: Dummy, sign: int) -> Expr | None:
-    """The expression as it is near the end of the line, without cases; None where it cannot be decided."""
+def _last_case(expression: Expr, sign: int) -> Expr | None:
+    """A function of T as it is near the end of the line, without cases; None where it cannot be decided."""
     end = sign * S.Infinity
     for cases in sorted(expression.atoms(Piecewise), key=str):
-        held = next((value for value, test in cases.args if test.subs(t, end) == True), None)  # noqa: E712
-        if held is None or any(test.subs(t, end) not in (S.true, S.false) for _, test in cases.args):
+        held = next((value for value, test in cases.args if test.subs(T, end) == True), None)  # noqa: E712
+        if held is None or any(test.subs(T, end) not in (S.true, S.false) for _, test in cases.args):
             return None
         expression = expression.xreplace({cases: held})
     return expression
 
 
-def _limit(expression: Expr, t: Dummy, sign: int) -> Expr | None:
-    """The limit at the end of the line, or None where it cannot be decided."""
+@cache
+def _limit(expression: Expr, sign: int) -> Expr | None:
+    """The limit of a function of T at the end of the line, or None where it cannot be decided."""
+    if expression.count_ops() > MOST_OPERATIONS:
+        return None
     try:
-        found = limit_at(expression, t, sign * S.Infinity)
+        found = limit_at(expression, T, sign * S.Infinity)
     except (NotImplementedError, ValueError, TypeError, AttributeError):
         return None
     return found if found.is_number else None

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from functools import partial
 
-from sympy import KroneckerDelta, Sum, Symbol
+from sympy import KroneckerDelta, Mul, Sum, Symbol
 
 from symbolic.expressions import PartialDerivative
 from symbolic.matrices import Product, Transpose
 from symbolic.pages.blocks import enumerated, text
 from symbolic.rules import CHAIN, Step
 from symbolic.tensors import indices_of
-from symbolic.whys.subject import Question, Subject, Why, in_words, terms_of, the_sum
+from symbolic.whys.subject import Question, Subject, Why, factors_of, in_words, terms_of, the_sum
 
 
 def why_there_is_no_sum(subject: Subject) -> Question | None:
     """Why the derivative by a weight is an outer product: W_js is in z_j only, and is multiplied by a_s there."""
     local = _one_place(subject)
-    if local is None or local.after.is_number or len(_units(subject)) != 2:
+    if local is None or len(_units(subject)) != 2:
         return None
     return Question("one term", partial(_one_term, subject, local), (local.before, local.after))
 
@@ -35,23 +35,23 @@ def _one_place(subject: Subject) -> Step | None:
     local = [inner for step in subject.steps for inner in step.substeps]
     if len(letters) != 1 or not local or not isinstance(local[0].before, PartialDerivative):
         return None
-    deltas = [delta for delta in local[-1].after.atoms(KroneckerDelta) if letters[0] in delta.args]
-    others = [part for delta in deltas for part in delta.args if part != letters[0]]
-    if len(others) != 1 or others[0] not in subject.result.indices:
+    deltas = [part for part in factors_of(local[-1].after) if isinstance(part, KroneckerDelta)]
+    others = [part for part in deltas[0].args if part != letters[0]] if len(deltas) == 1 else []
+    if len(others) != 1 or others[0] not in subject.result.indices or len(factors_of(local[-1].after)) == 1:
         return None
     return Step(local[0].rule, local[0].before, local[-1].after)
 
 
 def _one_term(subject: Subject, local: Step) -> Why | None:
     result = subject.result
-    delta = next(iter(local.after.atoms(KroneckerDelta)))
+    delta = next(part for part in factors_of(local.after) if isinstance(part, KroneckerDelta))
     found = the_sum(subject.steps[0].after)
     user = subject.user
     if found is None or user is None:
         return None
     letter, _, high = found[1].limits[0]
     kept = next(part for part in delta.args if part != letter)
-    factor = local.after.xreplace({delta: delta.func(1, 1)})
+    factor = Mul(*(part for part in factors_of(local.after) if part is not delta))
     places = [kept if place == letter else place for place in indices_of(local.before.of)]
     here = user.tensor[tuple(places)]
     shown = subject.matrix(subject.final, result.indices, result.tensor.shape) if subject.form == "matrix" else None
@@ -92,8 +92,8 @@ def _several(subject: Subject, chain: Step) -> Why | None:
     source = subject.bare(subject.source)
     question = text("Why does the chain rule have {number} terms here?", number=in_words(len(users)))
     answer = text(
-        "{source} is used {often}, in the equations of {users}. Moving it moves the loss along each of these ways, and "
-        "by the law of total derivatives the ways add up: {sum}.",
+        "{source} is used {often}, in the equations of {users}. Changing it changes the loss along each of these ways, "
+        "and by the law of total derivatives the ways add up: {sum}.",
         source=source,
         often="twice" if len(users) == 2 else f"{in_words(len(users))} times",
         users=(*enumerated(users[:-1]), " and ", users[-1]),

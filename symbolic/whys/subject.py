@@ -61,6 +61,7 @@ class Uses:
     """
 
     def __init__(self, derivation: Derivation) -> None:
+        self.derivation = derivation
         self.equations: dict[str, list[Equation]] = {}
         for equation in derivation.program.equations:
             for key in dict.fromkeys(key_of(element) or "" for element in elements(equation.rhs)):
@@ -169,7 +170,8 @@ class Subject:
         axes = [n for n, usual in enumerate(tensor.indices) if usual != self.example]
         if self.printer.notation.weight_rows == "inputs" and is_weight(tensor, self.tensors):
             axes.reverse()
-        return PLACES[axes.index(axis)]
+        number = axes.index(axis)
+        return PLACES[number] if number < len(PLACES) else f"{number + 1}th"
 
     # ------------------------------------------------------------------ matrices
 

@@ -257,8 +257,8 @@ def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
     if examples and each is not None:
         objective = subject.derivation.program.definitions[subject.derivation.program.objective]
         middle = text(
-            "It moves the loss of every example, at the rate {each}. As {objective} is the {total} of these losses, "
-            "its derivative is the {total} of these derivatives, {final}.",
+            "Changing it changes the loss of every example, at the rate {each}. As {objective} is the {total} of these "
+            "losses, its derivative is the {total} of these derivatives, {final}.",
             each=subject.formula(*each),
             total=total,
             objective=subject.formula(objective.lhs, objective.rhs),
@@ -266,7 +266,7 @@ def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
         )
     else:
         middle = text(
-            "Moving {source} moves all of these, and by the law of total derivatives their shares add up: {final}.",
+            "Changing {source} changes all of these, and by the law of total derivatives their shares add up: {final}.",
             source=source,
             final=subject.formula(first, subject.final),
         )
