@@ -115,11 +115,13 @@ def format_of(path: str | os.PathLike[str]) -> Format:
         FileError: no format has this suffix, or `path` names no file.
     """
     target = as_path(path)
+    if target.is_dir():
+        raise FileError(f"{target} is a folder; name a file in it, such as {target / 'page.html'}")
     for one in FORMATS.values():
         if target.suffix.lower() in one.suffixes:
             return one
     raise FileError(
-        f"{target}: no format has the suffix {target.suffix!r}; it may be {', '.join(SUFFIXES)}, or name the format"
+        f"{target}: unknown suffix {target.suffix!r}; it must be {' or '.join(SUFFIXES)}, which say the format"
     )
 
 

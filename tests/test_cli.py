@@ -56,12 +56,12 @@ def test_help_teaches(capsys):
 def test_examples_of_the_help_run(folder, capsys):
     """Each example line of each command's help; that of train is short of its epochs, and the demo has its
     own test."""
-    for command in ("derive", "generate", "verify"):
+    for command in ("derive", "diagram", "generate", "verify"):
         main([command, "--help"])
-        line = capsys.readouterr().out.split("example:\n  deltaform ")[1].strip()
+        line = capsys.readouterr().out.split("example:\n  deltaform ")[1].splitlines()[0]
         arguments = re.findall(r'"[^"]*"|\S+', line)
         assert main([argument.strip('"') for argument in arguments]) == 0
-    assert {path.name for path in folder.iterdir()} == {"data.npz", "page.tex", "digits_mlp.py"}
+    assert {path.name for path in folder.iterdir()} == {"data.npz", "page.html", "network.svg", "digits_mlp.py"}
 
 
 def test_derive_prints_the_page(capsys):
@@ -488,7 +488,7 @@ def test_demo(folder, capsys):
     assert accuracy and float(accuracy.group(1)) >= 97
     assert "all true" in seen.err and seen.err.count("epoch ") == 30
     files = re.findall(r"^  (a/b/\S+)  ", seen.out, re.MULTILINE)
-    assert sorted(files) == sorted(str(path) for path in Path("a/b").iterdir()) and len(files) == 5
+    assert sorted(files) == sorted(str(path) for path in Path("a/b").iterdir()) and len(files) == 6
     module = Path("a/b/digits_mlp.py").read_text()
     assert "import numpy" in module and "symbolic" not in module
     (folder / "file").write_text("")
