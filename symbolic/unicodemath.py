@@ -133,6 +133,7 @@ def columns(text: str) -> int:
     return sum(map(_columns_of, unicodedata.normalize("NFC", text)))
 
 
+@lru_cache(maxsize=4096)
 def _columns_of(character: str) -> int:
     if unicodedata.category(character) in ("Mn", "Me", "Cf", "Cc"):
         return 0
@@ -158,8 +159,6 @@ SILENT = ("space", "break", "nothing")
 # What a factor of a product begins and ends with.
 BEGINS = ("symbol", "group", "open", "function", "sum", "prefix", "fraction")
 ENDS = ("symbol", "group", "close", "function", "prefix", "fraction")
-
-
 # What may be a function, if brackets follow it without a space.
 CALLED = ("symbol", "group", "function", "close")
 
@@ -176,10 +175,12 @@ class _Writer:
         found: list[_Item] = []
         open_bars: list[str] = []
         for node in row:
-            if isinstance(node, Group) and node.body:
+            bare = node.base if isinstance(node, Scripts) else node
+            if isinstance(bare, Delimiter):
+                bracket = self.bracket(bare.sign, open_bars)
+                found.append(self.scripts(node, bracket) if isinstance(node, Scripts) else bracket)
+            elif isinstance(node, Group) and node.body:
                 found += self.items(node.body)
-            elif isinstance(node, Delimiter) or (isinstance(node, Scripts) and isinstance(node.base, Delimiter)):
-                found.append(self.bracket(node, open_bars))
             elif isinstance(node, Text):
                 found += _words(node.words)
             elif isinstance(node, Cells):
@@ -212,11 +213,8 @@ class _Writer:
             return _Item("".join(_in_font(c, FONTS[node.style]) for c in inner), "symbol")
         return _Item(inner, "function" if node.style == r"\operatorname" else "symbol")
 
-    def bracket(self, node: Delimiter | Scripts, open_bars: list[str]) -> _Item:
+    def bracket(self, sign: str, open_bars: list[str]) -> _Item:
         """A bracket; a bar opens or closes by whether one is open."""
-        delimiter = node if isinstance(node, Delimiter) else node.base
-        assert isinstance(delimiter, Delimiter)
-        sign = delimiter.sign
         if sign == ".":
             return _Item("", "nothing")
         opens = sign in OPENING
@@ -226,8 +224,7 @@ class _Writer:
                 open_bars.append(sign)
             else:
                 open_bars.pop()
-        item = _Item(BRACKETS[sign], "open" if opens else "close")
-        return self.scripts(node, item) if isinstance(node, Scripts) else item
+        return _Item(BRACKETS[sign], "open" if opens else "close")
 
     def cells(self, node: Cells, last: bool) -> str:
         rows = [[self.row(cell).strip() for cell in row] for row in node.rows]
@@ -298,9 +295,7 @@ class _Heights(_Writer):
     def raised(self, row: Row, base: _Item) -> str:
         if self.script:
             return _Writer().raised(row, base)
-        row, transposed = _without_transpose(row, base)
-        text = _Heights(True).row(row, tight=True).strip()
-        return RAISE + text + ("⊤" if transposed else "") + LEVEL
+        return RAISE + _Heights(True).row(row, tight=True).strip() + LEVEL
 
 
 def _without_transpose(row: Row, base: _Item) -> tuple[Row, bool]:

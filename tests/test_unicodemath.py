@@ -114,6 +114,7 @@ def test_runs_have_their_heights():
     assert runs(r"W^{[2]\top} x_1 + b") == [
         Run("W", 0), Run("[2]⊤", 1), Run(" x", 0), Run("1", -1), Run(" + b", 0),
     ]  # fmt: skip
+    assert runs("(W^2)^T")[-1] == Run("T", 1)
     runs("z_j").append(Run("never", 0))
     assert runs("z_j") == [Run("z", 0), Run("j", -1)]
 
