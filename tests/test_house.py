@@ -12,13 +12,13 @@ STANDARD = {
     "__future__", "abc", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools",
     "bisect", "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
-    "signal", "string", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing", "unicodedata",
-    "warnings",
+    "signal", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing", "unicodedata",
+    "warnings", "webbrowser", "base64", "html",
     "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect",
 }  # fmt: skip
 
 # The optional packages of the mathematics, by the module that imports them.
-EXTRAS = {"grammar": {"lark"}}
+EXTRAS = {"grammar": {"lark"}, "mathml": {"math_core"}}
 
 # The mathematics never sees the rules that derive, and the rules never see a layer, an activation or a loss.
 FORBIDDEN = {
@@ -34,6 +34,11 @@ FORBIDDEN = {
     ),
     ("verification", "evaluation", "duals", "precision", "sampling", "matrixvalues"): (
         "calculus", "deltaform", "backpropagation", "repetition",
+    ),
+    # What writes blocks knows nothing but blocks.
+    ("blocks", "tex", "html", "markdown", "text", "mathml", "katex", "pdf", "mathtree", "unicodemath"): (
+        "calculus", "deltaform", "backpropagation", "derivation", "network", "layers", "programs", "tensors",
+        "sections", "latex", "pages.composition", "pages.setup", "verification",
     ),
     ("matrixform", "matrices"): ("calculus", "deltaform", "backpropagation", "network", "layers"),
     ("syntax", "commands", "lexemes", "layout", "grammar", "reductions"): (
