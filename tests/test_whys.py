@@ -104,6 +104,15 @@ def test_nothing_is_said_of_cancelling_where_there_is_no_slope_or_nothing_is_kno
     assert not questions(source, "cancel") and not questions(source, "stay")
 
 
+def test_nothing_is_said_of_an_output_that_is_not_the_last():
+    assert not questions(programs.residual_block(), "cancel")
+
+
+def test_a_linear_loss_says_nothing_of_wrong_outputs():
+    ((_, _, answer),) = questions(Network(3, [Dense(2, "sigmoid")], Loss("linear", -y * h)), "cancel")
+    assert "the factor stays" in answer and "wrong" not in answer
+
+
 def test_a_linear_function_has_no_slope_to_cancel():
     assert not questions(Network(3, [Dense(2, Activation("double", 2 * z))], "half_squared_error"), "cancel")
 

@@ -83,14 +83,20 @@ def _meeting(subject: Subject) -> Meeting | None:
     value = _written_out(subject, value)
     loss = named[1]
     form = local[-1].after
-    if value is None or not isinstance(loss, TotalDerivative) or key_of(loss.of) == key_of(loss.by):
+    if value is None or not isinstance(loss, TotalDerivative) or key_of(loss.by) != user.tensor.key:
         return None
     if form.has(Undefined) or value.has(Undefined) or not _mentions(form):
         return None
+    if _computed(subject, value) - {user.tensor.key}:
+        return None  # then what is wrong may be something else than this output
     try:
         common, rest = _common(form, value)
+        below = fraction(together(form))[1]
+        lost = gcd(below, fraction(together(value))[0]) if common == 1 and _mentions(below) else S.One
     except PolynomialError:
         return None
+    if _mentions(lost):
+        return None  # the slope has a denominator, and it is that which cancels
     return Meeting(user, loss, value, slope, form, common, rest)
 
 
@@ -116,6 +122,11 @@ def _written_out(subject: Subject, value: Expr) -> Expr | None:
             return None
         value = substitute_indices(form, dict(zip(result.indices, indices_of(value), strict=True)))
     return value if _of_the_loss(subject, value) else None
+
+
+def _computed(subject: Subject, value: Basic) -> set[str]:
+    """The keys of the computed tensors in an expression."""
+    return {key_of(element) or "" for element in elements(value)} & set(subject.derivation.program.definitions)
 
 
 def _of_the_loss(subject: Subject, value: Basic) -> bool:
@@ -223,6 +234,8 @@ def _stays(subject: Subject, meeting: Meeting) -> Why | None:
 def _slow(subject: Subject, meeting: Meeting) -> Text:
     """That learning is slow where f' is nearly 0, if the derivative is nearly 0 there and the output may be wrong."""
     output = meeting.loss.by
+    if output not in set(elements(meeting.value)):
+        return ()
     ends = [end for end in _flat_ends(meeting) if _value(meeting.value, output, end.limit) not in (None, S.Zero)]
     if not ends:
         return ()

@@ -8,6 +8,7 @@ from functools import partial
 from sympy import Basic, Expr, Symbol
 from sympy.core.traversal import preorder_traversal
 
+from symbolic.calculus import bound_limits
 from symbolic.expressions import TotalDerivative
 from symbolic.matrices import ArrayOf, Ones, Product, SumOver, Transpose
 from symbolic.matrixform import arrays
@@ -62,7 +63,8 @@ def _crossing(subject: Subject) -> Crossing | None:
         held = subject.result.indices[here.index(s)]
         swap = {s: held, **dict(zip(user.indices, indices_of(adjoint), strict=True))}
         axes = indices_of(other).index(s), indices_of(partner).index(letter)
-        if axes[0] == axes[1] or other.xreplace(swap) != partner:
+        taken = {bound for bound, _ in bound_limits(user.rhs) if bound != s} & set(swap.values())
+        if axes[0] == axes[1] or other.xreplace(swap) != partner or taken:
             return None
         equation = (user.lhs.xreplace(swap), user.rhs.xreplace(swap))
         matrix = subject.tensors[key_of(partner) or ""]
