@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from sympy import Add, Expr, Mul, Piecewise
@@ -29,7 +30,7 @@ from symbolic.pages.blocks import (
     enumerated,
     text,
 )
-from symbolic.pages.sameness import Run, equation_kind, runs, same_for
+from symbolic.pages.sameness import FEWEST, Run, equation_kind, runs, same_for
 from symbolic.sections import ResultWriter
 from symbolic.tensors import Equation, Tensor
 
@@ -76,8 +77,7 @@ class SetUp:
         if self.any_depth:
             named = {"n_0": 0, "n_1": 1, "n_depth": DEPTH}
             words |= {name: self.notation.width_of(label) for name, label in named.items()}
-        title = self.derivation.title
-        pieces = [Formula(words[word]) if word in words else word for word in title.split()]
+        pieces = [Formula(words[word]) if word in words else word for word in _counted(self.derivation.title).split()]
         return enumerated(pieces, " ") or text("A program")
 
     def blocks(self) -> Iterator[Block]:
@@ -260,6 +260,15 @@ class SetUp:
                 "quotients of vectors are meant entry by entry, and {ones} is the vector of ones.",
                 sign=Formula(self.notation.hadamard), ones=Formula(self.notation.ones),
             ))  # fmt: skip
+
+
+def _counted(title: str) -> str:
+    """The title of a network, where a layer that is written many times in a row is written once, and counted."""
+    written = []
+    for layer, same in groupby(title.split(" -> ")):
+        count = len(list(same))
+        written += [f"{layer} ({count} layers)"] if count > FEWEST else [layer] * count
+    return " -> ".join(written)
 
 
 def _number(tensor: Tensor) -> int | None:
