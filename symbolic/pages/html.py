@@ -267,8 +267,9 @@ class _Writer:
 
     def picture(self, block: Picture) -> str:
         caption = f"<figcaption>{self.text(block.caption)}</figcaption>" if block.caption else ""
-        image = f'<div class="scroll" role="img" aria-label="{escaped(block.alt)}">{block.svg}</div>'
-        return f"<figure>{image}{caption}</figure>"
+        # A drawing that says itself what it shows is not named twice.
+        named = "" if "aria-labelledby" in block.svg else f' role="img" aria-label="{escaped(block.alt)}"'
+        return f'<figure><div class="scroll"{named}>{prefixed(block.svg, self.prefix)}</div>{caption}</figure>'
 
     # ------------------------------------------------------------------ what unfolds
 
@@ -347,6 +348,18 @@ class _Writer:
             behind += f'<p class="found">{said}: {escaped(label.checked)}</p>'
         law = f'<details class="law"><summary>{name}</summary><div class="behind">{behind}</div></details>'
         return f'<div class="label">{law}{arrow if label.target in self.targets else ""}</div>'
+
+
+def prefixed(svg: str, prefix: str) -> str:
+    """The drawing with a prefix before every id, and where one is referred to."""
+    if not prefix:
+        return svg
+
+    def names(match: re.Match[str]) -> str:
+        return f'{match.group(1)}="{" ".join(prefix + name for name in match.group(2).split())}"'
+
+    svg = re.sub(r'\b(id|aria-labelledby|aria-describedby)="([^"]*)"', names, svg)
+    return re.sub(r"(url\(|href=\")#", rf"\g<1>#{prefix}", svg)
 
 
 def numbered(number: str) -> str:

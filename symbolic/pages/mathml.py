@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,9 @@ from symbolic.errors import MissingExtra, UsageError
 if TYPE_CHECKING:
     from math_core import LatexToMathML
 
+# What math-core would print as it stands: extra room between rows, a dash of three hyphens.
+ROOM = re.compile(r"\\\\\s*\[[0-9.]+(?:ex|em|pt)\]")
+DASH = ("---", "\u2014")
 # What math-core writes, and what is written instead: an entity that only HTML knows; a lone combining line, which
 # browsers set below; a sign that HTML needs no entity for; a mark that asks for a style of script letters.
 PLAIN = {"&ApplyFunction;": "\u2061", "\u0332": "\u203e", "&gt;": ">", "\ufe00": ""}
@@ -54,7 +58,7 @@ def mathml(latex: str, display: bool = False) -> str:
     from math_core import LatexError
 
     try:
-        text = convert(latex, displaystyle=display)
+        text = convert(ROOM.sub(r"\\\\", latex).replace(*DASH), displaystyle=display)
     except LatexError as error:
         raise UsageError(
             f"math-core cannot write the formula {latex!a} as MathML: {error}; KaTeX may, with --katex"
