@@ -159,6 +159,8 @@ SILENT = ("space", "break", "nothing")
 # What a factor of a product begins and ends with.
 BEGINS = ("symbol", "group", "open", "function", "sum", "prefix", "fraction")
 ENDS = ("symbol", "group", "close", "function", "prefix", "fraction")
+# What a plus or a minus is a sign after.
+UNSIGNED = ("", "open", "binary", "product", "sign", "relation", "comma", "sum", "word")
 # What may be a function, if brackets follow it without a space.
 CALLED = ("symbol", "group", "function", "close")
 
@@ -385,11 +387,11 @@ def _in_font(character: str, font: str) -> str:
 
 
 def _with_signs(items: Sequence[_Item]) -> list[_Item]:
-    """A plus or a minus with nothing before it is a sign of what comes after."""
+    """A plus or a minus with nothing before it is a sign of what comes after; so is the mark of an entrywise power."""
     found: list[_Item] = []
     before = ""
     for item in items:
-        if item.kind == "binary" and before in ("", "open", "binary", "product", "relation", "comma", "sum", "word"):
+        if (item.kind == "binary" and before in UNSIGNED) or (item.kind == "product" and not before):
             item = replace(item, kind="sign")
         found.append(item)
         if item.kind not in ("space", "break"):

@@ -46,6 +46,7 @@ WRITTEN = {
     r"(a_j^{[1]})^2": "(a_j^[1])²",
     r"z^2": "z^2",
     r"z^{\circ 2}": "z^∘2",
+    r"z^{\circ \frac{3}{2}}": "z^{∘3/2}",
     r"\mathbf{1}\{z > 0\}": "𝟏{z > 0}",
     r"\nabla_{W^{[1]}} J": "∇_{W^[1]} J",
     r"\nabla L(\theta)": "∇L(θ)",
