@@ -176,8 +176,8 @@ def _parser() -> _Parser:
     derive.add_argument(
         "--format",
         choices=("tex", "pdf", "html", "md", "txt"),
-        help="LaTeX; PDF, made by pdflatex; one HTML file that unfolds, without network; Markdown as on GitHub; Unicode "
-        "for a terminal (default: as the suffix of FILE says, or tex; html with --open)",
+        help="LaTeX; PDF, made by pdflatex; one HTML file that unfolds, without network; Markdown as on GitHub; text "
+        "in Unicode (default: as the suffix of FILE says, or tex; html with --open)",
     )
     derive.add_argument(
         "--katex", action="store_true", help="HTML whose formulas are set by KaTeX inside the page, not as MathML"

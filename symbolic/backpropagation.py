@@ -240,8 +240,9 @@ class _Sweep:
     def _steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> Repeated:
         """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
         ranges = shape_ranges(tensor.indices, tensor.shape)
+        sources = [Symbol(self._source(term), real=True) for term in terms if self._source(term)]
         given = Tuple(
-            self.top.element, tensor.element, *tensor.shape,
+            self.top.element, tensor.element, *tensor.shape, *sources,
             *(Tuple(
                 term.equation.lhs, term.equation.rhs, *term.equation.tensor.shape, *term.place,
                 self._value(term, ranges, inline),
@@ -290,7 +291,7 @@ class _Sweep:
         if not direct:
             substituted = any(term.equation.tensor.key in inline for term in terms)
             after = Add(*(term.summed(v * d) for term, v, d in zip(terms, values, inner, strict=True)))
-            go(SUBSTITUTE if substituted else NAME, after)
+            go(SUBSTITUTE if substituted else NAME, after, because=self._source(terms[0]) if len(terms) == 1 else None)
         bodies = [
             term.summed(_unclashed(v, d[-1].after) * d[-1].after)
             for term, v, d in zip(terms, values, local, strict=True)
@@ -322,6 +323,13 @@ class _Sweep:
             after.append(term)
             outer.append(self._outer(term))
         return after, outer, inner
+
+    def _source(self, term: Term) -> str:
+        """The key of dL/du for what the term goes through, or "" for the loss itself."""
+        key = term.equation.tensor.key
+        if key == self.top.key:
+            return ""
+        return (self.given[key] if key in self.given else self.results[key].tensor).key
 
     def _value(self, term: Term, ranges: dict[Expr, Expr], inline: set[str]) -> Expr:
         """dL/du at the term's place: its name, or its form."""

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sympy import Add, Basic, Expr, KroneckerDelta, Mul, Sum, Symbol
+from sympy import Add, Basic, Expr, Integer, KroneckerDelta, Mul, Sum, Symbol
 
-from symbolic.conventions import index_names, turned, without_single_terms, written_out
+from symbolic.conventions import index_names, is_weight, turned, without_single_terms, written_out
 from symbolic.errors import UsageError
 from symbolic.expressions import (
     Applied,
@@ -50,6 +50,9 @@ from symbolic.printorder import ADD, ATOM, FRACTION, MULTIPLY, OPEN, beside, bra
 from symbolic.recognition import norm
 from symbolic.stackprinting import StackPrinter
 from symbolic.tensors import FunctionName, Tensor, indices_of, key_of
+
+# How many columns a vector has.
+ONE = Integer(1)
 
 
 class LatexPrinter(StackPrinter):
@@ -111,11 +114,24 @@ class LatexPrinter(StackPrinter):
         if self._value_of is None:
             return text
         array = node.args[1] if isinstance(node, (Gradient, PartialGradient, FunctionSlope)) else node
+        extents = self._extents(array)
+        if not extents:
+            return text
+        return self._shaped(text, *extents[:2]) + (f"^{braced(self.notation.transpose)}" if transposed else "")
+
+    def _extents(self, array: ArrayOf) -> list[Expr]:
+        """The sizes of the axes that an array is written with, in the notation's order."""
         tensor = self.tensors[array.key]
         extents = [n for n, usual in zip(tensor.shape, tensor.indices, strict=True) if usual != array.example]
-        rows, columns = [*map(self._value_of, extents), 1, 1][:2]
-        above = f"^{braced(self.notation.transpose)}" if transposed else ""
-        return rf"\left[{text}\right]_{{{rows} \times {columns}}}{above}"
+        turned_round = self.notation.weight_rows == "inputs" and is_weight(tensor, self.tensors)
+        return extents[::-1] if turned_round else extents
+
+    def _shaped(self, text: str, rows: Expr, columns: Expr = ONE) -> str:
+        """An array with its rows and columns."""
+        value_of = self._value_of or (lambda extent: extent)
+        with self.shaped(None):
+            sizes = rf"{self._text(value_of(rows))} \times {self._text(value_of(columns))}"
+        return rf"\left[{text}\right]_{{{sizes}}}"
 
     def needs_mark(self, expression: Basic) -> bool:
         """Whether a line must say which example it means: it compares examples, or has the objective over
@@ -354,8 +370,13 @@ class LatexPrinter(StackPrinter):
     _print_PartialGradient = _print_Gradient
 
     def _print_Jacobian(self, node: Jacobian) -> str:
-        of, by = (self._text(part) for part in node.args)
-        return rf"\frac{{{self.notation.partial} {of}}}{{{self.notation.partial} {by}}}"
+        with self.shaped(None):
+            of, by = (self._text(part) for part in node.args)
+        text = rf"\frac{{{self.notation.partial} {of}}}{{{self.notation.partial} {by}}}"
+        if self._value_of is None:
+            return text
+        sizes = [self._extents(part) for part in node.args]
+        return self._shaped(text, sizes[0][0], sizes[1][0]) if all(len(axes) == 1 for axes in sizes) else text
 
     def emptyPrinter(self, expr: object) -> str:
         raise UsageError(f"the page has no form for {type(expr).__name__}: {expr}")

@@ -229,3 +229,41 @@ def test_the_command_writes_every_format_to_standard_output(arguments):
     command = [sys.executable, "-m", "codegen.cli", "derive", NETWORK, "--no-verify", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0 and DELTA[arguments[1]] in done.stdout
+
+
+def folded(page, kind):
+    blocks = (block for block in page.blocks if isinstance(block, Derived))
+    return [fold.blocks[0] for block in blocks for fold in block.folds if fold.kind == kind]
+
+
+def test_shapes_are_written_as_the_notation_has_its_matrices(derivation):
+    def pieces(notation):
+        page = derivation.page(SCREEN, notation=notation, form="matrix")
+        return "\n".join(piece for block in folded(page, "shapes") for line in block.lines for piece in line.right)
+
+    assert r"\left[W^{[2]}\right]_{2 \times 4}^{\top}" in pieces("cs229")
+    assert r"\left[W^{(2)}\right]_{4 \times 2}" in pieces("goodfellow")
+    # A Jacobian has the shape of both; a number has none.
+    assert r"\left[\frac{\partial z^{[2]}}{\partial a^{[1]}}\right]_{2 \times 4}" in pieces("cs229")
+    assert r"_{1 \times 1}" not in pieces("cs229")
+
+
+def test_shapes_at_any_depth_are_widths():
+    general = derive(Network.general(hidden="g", output="softmax", loss="cross_entropy"))
+    lines = [line for block in folded(general.page(SCREEN), "shapes") for line in block.lines]
+    text = " ".join(piece for line in lines for piece in (line.left, *line.right))
+    assert r"_{n_{\ell+1} \times n_{\ell}}^{\top}" in text and "n_[" not in text
+
+
+def test_what_is_put_in_leads_to_the_line_that_made_it():
+    page = deep(9).page(SCREEN)
+    blocks = {block.anchor: block for block in page.blocks if isinstance(block, Derived)}
+    labels = {
+        (anchor, label.text): label.target
+        for anchor, block in blocks.items() for line in block.chain.lines for label in line.labels
+    }  # fmt: skip
+    assert labels["is-delta8", "substitute"] == "line-adj-a8"
+    assert labels["is-adj-a8", "name"] == "line-delta9"
+    assert labels["is-dW9", "substitute"] == "line-each-dW9"
+    # Layer 1 is written, the layers after it are not: its links lead to a layer that says the same.
+    assert labels["is-each-dW1", "name"] == "line-delta8"

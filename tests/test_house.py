@@ -12,8 +12,8 @@ STANDARD = {
     "__future__", "abc", "argparse", "ast", "collections", "contextlib", "csv", "dataclasses", "difflib", "functools",
     "bisect", "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
-    "signal", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing", "unicodedata",
-    "warnings", "webbrowser", "base64", "html",
+    "signal", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing",
+    "unicodedata", "warnings", "webbrowser", "base64", "html",
     "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect",
 }  # fmt: skip
 

@@ -15,7 +15,6 @@ import pytest
 import sympy
 from sympy import Sum
 
-from symbolic.files import write_atomically
 from codegen.functions import functions_of, lambdify
 from codegen.gradcheck import check_gradients
 from codegen.modules import import_module, write_module
@@ -34,6 +33,7 @@ from symbolic.errors import (
     NameRefused,
     UsageError,
 )
+from symbolic.files import write_atomically
 from symbolic.losses import LOSSES
 from symbolic.network import Network
 from symbolic.programs import Program

@@ -15,7 +15,6 @@ from sympy import Sum
 from codegen.checkpoints import load_checkpoint, save_checkpoint
 from codegen.commands import DEMO_NETWORK, DEMO_TRAINING
 from codegen.datasets import load
-from symbolic.files import write_atomically
 from codegen.functions import lambdify
 from codegen.history import Epoch
 from codegen.initialization import initialize
@@ -31,6 +30,7 @@ from symbolic.errors import (
     TrainingError,
     UsageError,
 )
+from symbolic.files import write_atomically
 from symbolic.network import Network
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, index, over, size

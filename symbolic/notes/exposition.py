@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 from sympy import Basic, Expr, Symbol
 
@@ -21,7 +21,7 @@ from symbolic.derivation import Derivation
 from symbolic.documents import Printable, detail_named
 from symbolic.latex import LatexPrinter
 from symbolic.notation import Notation
-from symbolic.pages.blocks import DOTS, Line, Medium, Page
+from symbolic.pages.blocks import DOTS, Code, Line, Medium, Page
 from symbolic.programs import Program, per_example_loss
 from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
 from symbolic.tensors import Equation, Tensor
@@ -157,17 +157,21 @@ class Heading:
     level: int = 1
 
 
+Part: TypeAlias = "Basic | Tensor | Code | str"
+
+
 @dataclass(frozen=True)
 class Paragraph:
     """Running text with formulas: {name} stands for the formula of that name in `parts`.
 
-    parts: a tensor, an expression or a matrix expression with the setting whose it is, or LaTeX made by a printer.
+    parts: a tensor, an expression or a matrix expression with the setting whose it is, LaTeX made by a printer,
+           or code.
     shapes: tensors are written with their shapes.
     """
 
     text: str
     setting: Setting | None = None
-    parts: Mapping[str, Basic | Tensor | str] = field(default_factory=dict)
+    parts: Mapping[str, Part] = field(default_factory=dict)
     shapes: bool = False
 
 

@@ -15,17 +15,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from sympy import Basic
-
 from symbolic.activations import ACTIVATIONS, Activation
 from symbolic.depth import DEPTH, LAYER, Label, width
 from symbolic.expressions import FunctionDerivative, TotalDerivative
 from symbolic.losses import LOSSES, Loss
 from symbolic.notations import NOTATIONS
-from symbolic.notes.exposition import Block, Chain, Display, Exposition, Functions, Heading, Listing, Paragraph, Setting
+from symbolic.notes.exposition import (
+    Block,
+    Chain,
+    Display,
+    Exposition,
+    Functions,
+    Heading,
+    Listing,
+    Paragraph,
+    Part,
+    Setting,
+)
 from symbolic.notes.indexsystems import EXAMPLE, LATER, OUTPUT, General, Known, OneOutput, TwoLayers
 from symbolic.notes.results import folded
-from symbolic.tensors import Tensor
 
 NOTATION = NOTATIONS["index"]
 
@@ -46,16 +54,11 @@ def exposition(*, activation: Activation = ACTIVATIONS["sigmoid"], loss: Loss = 
     return Exposition("index", "Backpropagation by indices", NOTATION, blocks)
 
 
-def _say(text: str, setting: Setting, **parts: Basic | Tensor | str) -> Paragraph:
+def _say(text: str, setting: Setting, **parts: Part) -> Paragraph:
     """Running text; the numbers of layers are known to all of it."""
     labels = {"l": LAYER, "L": DEPTH, "next": LAYER + 1, "before": LAYER - 1}
     numbers = {name: NOTATION.layer_number(label) for name, label in labels.items()}
     return Paragraph(text, setting, {**numbers, **parts})
-
-
-def _leading(text: str, setting: Setting, **parts: Basic | Tensor | str) -> Paragraph:
-    """Running text before a braced system: the brace keeps off its last line, however short that is."""
-    return _say(f"{text}{{room}}", setting, room=r"\rule[-2.6ex]{0pt}{0pt}", **parts)
 
 
 def _system(number: str, *chains: Chain) -> Display:
@@ -78,7 +81,7 @@ def _features() -> str:
 
 def _definitions(general: General, known: Known) -> tuple[Block, ...]:
     setting, tensor = general.setting, general.setting.tensor
-    parts: dict[str, Basic | Tensor | str] = {
+    parts: dict[str, Part] = {
         "width": width(LAYER), "outputs": width(DEPTH), "inputs": NOTATION.width_of(0), "n": NOTATION.unit_of(LAYER, 0),
         "Q": "Q", "features": _features(),
         "P": NOTATION.examples, "p": EXAMPLE, "f": NOTATION.function("f"), "cost": tensor("ell")[EXAMPLE, OUTPUT],
@@ -142,9 +145,9 @@ def _any_layer(general: General) -> tuple[Block, ...]:
         Display([general.between], number="8"),
         Paragraph("This put into (7):"),
         Display([general.hidden]),
-        _leading("With (3) to (6), the whole system is", setting),
+        _say("With (3) to (6), the whole system is", setting),
         _system("9", *general.system.chains),
-        _leading(
+        _say(
             "The forward pass has computed all values, and {slope} is cheap. Once the derivatives by {later} are "
             "known, the first line gives those by {z}, and the other two lines then give those by the parameters: the "
             "computation starts at the last layer and goes back to the first. Since {L} is the last layer, the system "
@@ -152,7 +155,7 @@ def _any_layer(general: General) -> tuple[Block, ...]:
             "others:", setting, slope=slope, later=later, z=z, hidden=_range(DEPTH), all=_range(DEPTH + 1),
         ),
         replace(shifted, parts=[*shifted.parts, *general.instances]),
-        _leading(
+        _say(
             "At the upper end of these ranges, a second index runs over the output nodes. With {own} in the first line "
             "and {beyond} in the others, and {apart} for the index of {c}, the system says", setting,
             own=_related(LAYER, DEPTH), beyond=_related(LAYER, DEPTH + 1), apart=_apart(), c=functions["c"],
@@ -182,9 +185,9 @@ def _known(known: Known) -> tuple[Block, ...]:
         Display([(known.naming, name), folded(known.named)], labels=False, form="component"),
         Paragraph("By the value of another output node the derivative of a node's cost is 0; both in one line:"),
         Display([folded(known.output(OUTPUT))], labels=False),
-        _leading("Put into (10):", setting),
+        _say("Put into (10):", setting),
         _system("11", known.first, *known.system.chains),
-        _leading("Here too {c} has an index of its own, {apart}, where another one runs over the output nodes. One "
+        _say("Here too {c} has an index of its own, {apart}, where another one runs over the output nodes. One "
                  "term of such a sum is left. At the upper end the last three lines are therefore", known.last,
                  c=NOTATION.function("c"), apart=_apart()),
         _system("", *known.system_last.chains),
@@ -194,13 +197,13 @@ def _known(known: Known) -> tuple[Block, ...]:
 def _one_output(one: OneOutput) -> tuple[Block, ...]:
     return (
         Heading("3 One output node"),
-        _leading("With one output node the sum over output nodes is its one term, and an index that can only be 1 is "
+        _say("With one output node the sum over output nodes is its one term, and an index that can only be 1 is "
                  "not written. The sum over the nodes of layer {l} has one term only where {last}, in the first line; "
                  "for {earlier} it stays:", one.open.hidden.setting, last=_related(LAYER, DEPTH),
                  earlier=_related(LAYER, DEPTH, "<")),
         _system("12", one.open_last, *one.open.chains),
         Heading("4 One output node, known functions"),
-        _leading("Section 2 put into section 3:", one.open.hidden.setting),
+        _say("Section 2 put into section 3:", one.open.hidden.setting),
         _system("13", one.first, one.last, *one.system.chains),
     )  # fmt: skip
 
@@ -208,13 +211,13 @@ def _one_output(one: OneOutput) -> tuple[Block, ...]:
 def _two_layers(two: TwoLayers) -> tuple[Block, ...]:
     return (
         Heading("5 Two layers"),
-        _leading("With {depth}, and {layer}:", two.setting, depth=_related(DEPTH, 2), layer=_related(LAYER, 2)),
+        _say("With {depth}, and {layer}:", two.setting, depth=_related(DEPTH, 2), layer=_related(LAYER, 2)),
         _system("14", two.first, two.last, two.bias, two.weights),
-        _leading("The first line put into the second:", two.setting),
+        _say("The first line put into the second:", two.setting),
         _system("15", two.hidden, two.bias, two.weights),
-        _leading("The first of these put into the others:", two.setting),
+        _say("The first of these put into the others:", two.setting),
         _system("16", *two.put_in),
-        _leading("The weight {w} has no index {p} and stands in front of the sums. The input goes through no "
+        _say("The weight {w} has no index {p} and stands in front of the sums. The input goes through no "
                  "activation function, so that {a} is {x}, a feature of the example:", two.setting,
                  w=two.weight, p=EXAMPLE, a=two.setting.tensor("x").element, x=_input(two)),
         _system("17", *two.factored),

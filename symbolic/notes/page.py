@@ -21,7 +21,7 @@ from symbolic.notes.exposition import (
     Setting,
 )
 from symbolic.pages import blocks
-from symbolic.pages.blocks import Fold, Formula, Formulas, Label, Line, Medium, Page, Piece, Text, anchor_of, text
+from symbolic.pages.blocks import Code, Fold, Formula, Formulas, Label, Line, Medium, Page, Piece, Text, anchor_of, text
 from symbolic.pages.laws import law_text, rules_used
 from symbolic.pages.verdicts import verdict
 from symbolic.rules import DEFINITION, SHAPES, Rule, Step
@@ -76,7 +76,8 @@ class _Composer:
         pieces: list[Piece] = []
         for n, piece in enumerate(re.split(r"\{(\w+)\}", block.text)):
             if n % 2:
-                pieces.append(Formula(self.formula(block, block.parts[piece])))
+                part = block.parts[piece]
+                pieces.append(part if isinstance(part, Code) else Formula(self.formula(block, part)))
             elif piece:
                 pieces.append(piece)
         return tuple(pieces)

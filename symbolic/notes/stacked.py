@@ -24,7 +24,6 @@ from symbolic.layers import Dense
 from symbolic.losses import LOSSES, Loss
 from symbolic.matrices import ArrayOf, FunctionSlope, PartialGradient, RowOf, Transpose, Unit
 from symbolic.network import Network
-from symbolic.notation import escape_text
 from symbolic.notations import NOTATIONS
 from symbolic.notes.counting import ParameterCount
 from symbolic.notes.exposition import (
@@ -37,6 +36,7 @@ from symbolic.notes.exposition import (
     Heading,
     Listing,
     Paragraph,
+    Part,
     Setting,
 )
 from symbolic.notes.jacobians import JacobianTelling
@@ -55,6 +55,7 @@ from symbolic.notes.stacking import (
     with_sizes,
 )
 from symbolic.notes.updates import Updates
+from symbolic.pages.blocks import Code
 from symbolic.programs import Program
 from symbolic.rules import DIAGONAL_JACOBIAN, GRADIENT, JACOBIAN, PRODUCT, STACK, TOTAL
 from symbolic.tensors import Equation, Tensor, index, over, size
@@ -332,15 +333,12 @@ def _algorithm(back: Setting, any_layer: Setting, network: str) -> list[Block]:
     letters, t = NOTATION.letters, NOTATION.index(index("p"))
     theta, rate, steps = letters["parameters"], letters["rate"], r"n_{\mathrm{iter}}"
     loss = f"{letters['loss']}^{{{NOTATION.example_mark(index('p'))}}}"
-    # An underscore that can be copied from the page, and a sign that the command goes on.
-    typed = escape_text(network).replace("$", "").replace(r"\_", r"\char95 ")
-    command = rf'\texttt{{deltaform train "{typed}" \textbackslash}}'
     parts = {
         "rate": rate, "theta": theta, "steps": steps, "t": t, "loss": loss,
         "draw": rf"{t} \in \{{1, \ldots, {NOTATION.examples}\}}",
         "update": f"{theta} := {theta} - {rate} {NOTATION.nabla}_{{{theta}}} {loss}({theta})",
-        "network": command,
-        "options": r"\texttt{--data FILE --sampling uniform --iterations 20000}",
+        "network": Code(f'deltaform train "{network}" \\'),
+        "options": Code("--data FILE --sampling uniform --iterations 20000"),
     }  # fmt: skip
     return [
         Heading("Backwards"),
@@ -420,7 +418,7 @@ def _layers(any_layer: Setting, ends: Setting) -> list[Block]:
 
 def _corrections(back: Setting, one: Setting) -> list[Block]:
     letters, loss = NOTATION.letters, ArrayOf(back.loss.key)
-    parts: dict[str, Basic | Tensor | str] = {
+    parts: dict[str, Part] = {
         "L": letters["loss"], "y": letters["target"], "h": letters["output"], "J": "J", "o": "o",
         "a3": back.tensor("a3"), "W3": Transpose(ArrayOf("W3")), "slope": FunctionSlope(ArrayOf("a2"), ArrayOf("z2")),
         "a": back.tensor("a1").element.xreplace({index("j"): index("s")}), "row": Transpose(ArrayOf("a1")),

@@ -23,6 +23,13 @@ class Formula:
 
 
 @dataclass(frozen=True)
+class Code:
+    """What is typed, letter for letter."""
+
+    plain: str
+
+
+@dataclass(frozen=True)
 class Link:
     """Text that leads to the block or line with the anchor `target`."""
 
@@ -30,7 +37,7 @@ class Link:
     target: str
 
 
-Piece: TypeAlias = "str | Formula | Link"
+Piece: TypeAlias = "str | Formula | Code | Link"
 Text: TypeAlias = "tuple[Piece, ...]"
 
 

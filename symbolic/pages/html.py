@@ -16,6 +16,7 @@ from typing import Any
 from symbolic.pages.blocks import (
     DOTS,
     Block,
+    Code,
     Derived,
     Fold,
     Formula,
@@ -23,11 +24,11 @@ from symbolic.pages.blocks import (
     Heading,
     Label,
     Line,
-    Link,
     Listing,
     Page,
     Paragraph,
     Picture,
+    Piece,
     Table,
     Terms,
     Text,
@@ -43,10 +44,6 @@ BRACE = (
     '40C5 46 4 50 1 50C4 50 5 54 5 60V88C5 94 4 99 9 99" fill="none" stroke="currentColor" stroke-width="1.3" '
     'vector-effect="non-scaling-stroke"/></svg>'
 )
-# What is typed into a shell, which no page sets as a formula, and an invisible box that only keeps rows apart.
-TYPED = re.compile(r"\\texttt\{(.*)\}", re.DOTALL)
-TYPED_SIGNS = ((r"\char95 ", "_"), (r"\_", "_"), (r"\textbackslash", "\\"))
-STRUT = re.compile(r"\\rule(?:\[[^]]*\])?\{0pt\}\{[^}]*\}")
 # Words for LaTeX commands in a title of a window, which has no formulas.
 WORDS = {r"\to": "→", r"\cdots": "…", r"\dots": "…", r"\times": "×"}
 
@@ -133,13 +130,6 @@ def tex(latex: str, display: bool = False) -> str:
     return f'<span class="tex{" display" * display}">{escaped(latex)}</span>'
 
 
-def code(latex: str) -> str:
-    """What is typed into a shell, from LaTeX."""
-    for found, sign in TYPED_SIGNS:
-        latex = latex.replace(found, sign)
-    return f"<code>{escaped(latex)}</code>"
-
-
 def plain(text: Text) -> str:
     """Running text without formulas and links: LaTeX is stripped of its commands."""
     parts = []
@@ -148,7 +138,9 @@ def plain(text: Text) -> str:
             words = re.sub(r"\\[A-Za-z]+", lambda match: WORDS.get(match.group(), ""), piece.latex)
             parts.append(re.sub(r"[\\{}$_^]", "", words).strip())
         else:
-            parts.append(piece if isinstance(piece, str) else plain(piece.text))
+            parts.append(
+                piece if isinstance(piece, str) else piece.plain if isinstance(piece, Code) else plain(piece.text)
+            )
     return "".join(parts)
 
 
@@ -191,13 +183,13 @@ class _Writer:
         """Running text."""
         return "".join(self.piece(piece) for piece in text)
 
-    def piece(self, piece: str | Formula | Link) -> str:
+    def piece(self, piece: Piece) -> str:
         if isinstance(piece, str):
             return escaped(piece)
         if isinstance(piece, Formula):
-            typed = TYPED.fullmatch(piece.latex)
-            latex = STRUT.sub("", piece.latex)
-            return code(typed.group(1)) if typed else self.formula(latex, False) if latex else ""
+            return self.formula(piece.latex, False)
+        if isinstance(piece, Code):
+            return f"<code>{escaped(piece.plain)}</code>"
         return self.link(self.text(piece.text), piece.target)
 
     def link(self, inner: str, target: str, attributes: str = "") -> str:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from symbolic.pages.blocks import (
     DOTS,
     Block,
+    Code,
     Derived,
     Fold,
     Formula,
@@ -109,6 +110,8 @@ class _Writer:
                 linked = piece.target in self.anchors
                 # A formula inside a link would not be set either.
                 written += f"[{_escaped(plain(piece.text))}](#{piece.target})" if linked else self.text(piece.text)
+            elif isinstance(piece, Code):
+                written += _typed(piece.plain)
             else:
                 written += _escaped(piece)
         return written
@@ -258,6 +261,13 @@ def rows(lines: Sequence[Line], labelled: bool) -> list[str]:
     return texts
 
 
+def _typed(plain: str) -> str:
+    """A span of code, fenced by more backticks than stand together in it."""
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", plain)), default=0))
+    space = " " if plain[:1] == "`" or plain[-1:] == "`" else ""
+    return f"{fence}{space}{plain}{space}{fence}"
+
+
 def _words(text: Text) -> str:
     """Running text inside a formula."""
     written = ""
@@ -267,6 +277,7 @@ def _words(text: Text) -> str:
         elif isinstance(piece, Link):
             written += _words(piece.text)
         else:
+            piece = piece.plain if isinstance(piece, Code) else piece
             parts = re.split(r"([_%#&${}\\^~<>|])", piece)
             written += "".join(SIGNS.get(part, rf"\text{{{part}}}") for part in parts if part)
     return written

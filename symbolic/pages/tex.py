@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from symbolic.notation import escape_text
 from symbolic.pages.blocks import (
     DOTS,
     Block,
+    Code,
     Derived,
     Fold,
     Formula,
@@ -43,6 +45,8 @@ MACROS = r"""\definecolor{rulegray}{gray}{0.42}
 \allowdisplaybreaks[1]
 """
 DISPLAY = r"\begin{align*}"
+# A brace in front of a system keeps off the last line of the text before it, however short that is.
+STRUT = Formula(r"\rule[-2.6ex]{0pt}{0pt}")
 BOX = r"\setlength{\fboxsep}{1.2ex}\boxed{"
 # A summary of more lines than this is not boxed, because a box cannot break across pages.
 BOXED = 24
@@ -61,7 +65,9 @@ def tex_fragment(page: Page) -> str:
 def _body(page: Page, section: str) -> Iterator[str]:
     subtitle = r"\\[1.2ex]{\large " + running(page.subtitle) + "}" if page.subtitle else ""
     yield r"\begin{center}{\LARGE " + running(page.title) + "}" + subtitle + r"\end{center}"
-    for block in page.blocks:
+    for block, following in zip_longest(page.blocks, page.blocks[1:]):
+        if isinstance(block, Paragraph) and isinstance(following, Formulas) and following.braced:
+            block = Paragraph((*block.text, STRUT))
         yield from _block(block, section)
 
 
@@ -80,9 +86,17 @@ def running(text: Text) -> str:
     for piece in text:
         if isinstance(piece, Formula):
             pieces.append(f"${piece.latex}$")
+        elif isinstance(piece, Code):
+            pieces.append(_typed(piece.plain))
         else:
             pieces.append(running(piece.text) if isinstance(piece, Link) else escape_text(piece))
     return "".join(pieces)
+
+
+def _typed(plain: str) -> str:
+    """Typewriter text whose signs can be copied from the page, which an accent in the place of a sign cannot."""
+    signs = {"_": r"\char95 ", "^": r"\char94 ", "~": r"\char126 ", "\\": r"\char92 ", ">": ">", "<": "<", "|": "|"}
+    return rf"\texttt{{{''.join(signs.get(sign) or escape_text(sign) for sign in plain)}}}"
 
 
 def _block(block: Block, section: str) -> Iterator[str]:

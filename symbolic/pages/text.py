@@ -13,6 +13,7 @@ from itertools import zip_longest
 from symbolic.pages.blocks import (
     DOTS,
     Block,
+    Code,
     Derived,
     Fold,
     Formula,
@@ -59,6 +60,7 @@ def plain(text: Text) -> str:
     return "".join(
         piece if isinstance(piece, str)
         else unicode_math(piece.latex).strip().replace(" ", FIXED) if isinstance(piece, Formula)
+        else piece.plain.replace(" ", FIXED) if isinstance(piece, Code)
         else plain(piece.text)
         for piece in text
     )  # fmt: skip
