@@ -1,0 +1,138 @@
+"""Steppers: objects that own the parameters of a network and do steps of training, each by other code.
+
+A stepper is made for one derivation, batch size, dtype and optimizer. To add a kind, write its factory and its
+line in `stepper_kinds`; `choose_stepper` takes the kind that is estimated to be fastest among those that can serve.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from codegen.initialization import checked_dtype, shape_of
+from codegen.optimizers import optimizer_named
+from symbolic.backpropagation import derive
+from symbolic.derivation import Derivation
+from symbolic.errors import UsageError, nearest
+from symbolic.programs import Program
+
+
+class Stepper(Protocol):
+    """Owns parameters and moves them down the gradient.
+
+    name:   of its kind, as in `stepper_kinds`.
+    why:    one sentence that says which code runs, and why.
+    flat:   all parameters in one vector, in an order of the stepper's own. Whoever saves and restores it saves and
+            restores the weights.
+    params: the usual keys and shapes, as views of `flat`: writing into them sets the weights. Where a program
+            is maximised, a step goes up.
+    idle:   the place, in the steps of the last call, of the first whose gradient was exactly zero in every
+            entry; -1 if there was none.
+    """
+
+    name: str
+    why: str
+
+    @property
+    def flat(self) -> NDArray: ...
+
+    @property
+    def params(self) -> dict[str, NDArray]: ...
+
+    @property
+    def idle(self) -> int: ...
+
+    def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
+        """One step on the examples X (N, n_0), Y (N, n_L). Returns the loss before the update."""
+        ...
+
+    def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
+        """One step for each array of row numbers in `batches`, in order; the last may be shorter than the batch
+        size. Returns the loss of each step, before its update, as float64. Gives the same weights as `step`
+        would, to the last bit.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a stepper is asked for."""
+
+    derivation: Derivation
+    batch_size: int
+    dtype: np.dtype
+    optimizer: str = "sgd"
+
+    @property
+    def program(self) -> Program:
+        return self.derivation.program
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Shape of each parameter; raises ArchitectureError where a size has no number."""
+        return {tensor.key: shape_of(self.program, tensor) for tensor in self.program.parameters}
+
+    @property
+    def count(self) -> int:
+        """How many parameters there are, as single numbers."""
+        return sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One entry of `stepper_kinds`.
+
+    law:      what it is, in one line.
+    refusal:  why it cannot serve a request; "" if it can.
+    estimate: microseconds a step, from shapes alone; only compared with those of other kinds.
+    make:     the stepper; its parameters are zero until they are set.
+    """
+
+    name: str
+    law: str
+    refusal: Callable[[Request], str]
+    estimate: Callable[[Request], float]
+    make: Callable[[Request], Stepper]
+
+
+def stepper_kinds() -> dict[str, Kind]:
+    """Each kind stands in a file of its own, which imports this one."""
+    from codegen.textbook import TEXTBOOK
+
+    return {kind.name: kind for kind in (TEXTBOOK,)}
+
+
+def choose_stepper(
+    source: Any,
+    batch_size: int,
+    dtype: DTypeLike = "float64",
+    optimizer: str = "sgd",
+    target: str | None = None,
+    params: Mapping[str, NDArray] | None = None,
+) -> Stepper:
+    """The stepper for `source`, a Network, Program or Derivation whose sizes are numbers.
+
+    target: a name in `stepperstepper_kinds()`; the kind with the least estimate if not given.
+    params: start values, which are copied.
+
+    Raises:
+        UsageError: there is no such target, or it cannot serve; says why.
+    """
+    kinds = stepper_kinds()
+    derivation = source if isinstance(source, Derivation) else derive(source)
+    request = Request(derivation, batch_size, checked_dtype(dtype), optimizer_named(optimizer).name)
+    if target is not None and target not in kinds:
+        raise UsageError(f"target {target!r} is unknown; {nearest(str(target), kinds)}")
+    refusals = {name: kind.refusal(request) for name, kind in kinds.items() if target in (None, name)}
+    able = [kinds[name] for name, refusal in refusals.items() if not refusal]
+    if not able:
+        raise UsageError("; ".join(f"target {name!r} cannot serve: {refusal}" for name, refusal in refusals.items()))
+    stepper = min(able, key=lambda kind: kind.estimate(request)).make(request)
+    for key, value in (params or {}).items():
+        stepper.params[key][...] = value
+    return stepper

@@ -1,0 +1,67 @@
+"""The textbook stepper: the readable module's functions and the optimizer's rule, for whatever can be lowered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from codegen.functions import lambdify
+from codegen.optimizers import OPTIMIZERS
+from codegen.steppers import Kind, Request
+
+WHY = "the readable module computes the gradients and NumPy the update: {reason}"
+
+
+class TextbookStepper:
+    """See `codegen.steppers.Stepper`."""
+
+    name = "textbook"
+
+    def __init__(self, request: Request, reason: str = "it serves whatever can be lowered") -> None:
+        self.why = WHY.format(reason=reason)
+        self.flat = np.zeros(request.count, request.dtype)
+        self.params: dict[str, NDArray] = {}
+        first = 0
+        for key, shape in request.shapes.items():
+            last = first + int(np.prod(shape))
+            self.params[key] = self.flat[first:last].reshape(shape)
+            first = last
+        self.idle = -1
+        self._loss_and_gradients = lambdify(request.derivation).unchecked["loss_and_gradients"]
+        self._optimizer = OPTIMIZERS[request.optimizer]
+        self._state = self._optimizer.start(self.params)
+        self._sense = request.program.sense
+
+    def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
+        self.idle = -1
+        return self._step(X, Y, rate, 0)
+
+    def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
+        self.idle = -1
+        return np.array([self._step(X[rows], Y[rows], rate, n) for n, rows in enumerate(batches)], np.float64)
+
+    def _step(self, X: NDArray, Y: NDArray, rate: float, place: int) -> float:
+        loss, gradients = self._loss_and_gradients(self.params, X, Y)
+        if self.idle < 0 and not any(gradient.any() for gradient in gradients.values()):
+            self.idle = place
+        updated, self._state = self._optimizer.step(self.params, gradients, self._state, rate, self._sense)
+        for key, value in updated.items():
+            self.params[key][...] = value
+        return float(loss)
+
+
+def _estimate(request: Request) -> float:
+    """Calls of NumPy at a microsecond each, and products of matrices at ten numbers a nanosecond."""
+    equations = len(request.derivation.equations)
+    return 2.0 * equations + 6.0 * request.count * request.batch_size / 1e4
+
+
+TEXTBOOK = Kind(
+    name="textbook",
+    law="the functions of the readable module, and the optimizer's rule",
+    refusal=lambda request: "",
+    estimate=_estimate,
+    make=TextbookStepper,
+)
