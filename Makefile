@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo    derive, verify, write, generate and train a network on handwritten digits (files in out/)"
 	@echo "make test    everything that must pass: ruff, mypy, pytest"
-	@echo "make bench   how long deriving takes, by depth"
+	@echo "make bench   how long deriving takes, by depth, and a step of training, beside other libraries (files in out/)"
 	@echo "make clean   remove $(VENV), out/ and caches"
 	@echo "PYTHON=...   the Python (3.11 or newer) that $(VENV) is made with, now $(PYTHON)"
 
@@ -24,8 +24,10 @@ test: $(VENV)/test.stamp
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: $(VENV)/demo.stamp
+bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/derivation.py
+	mkdir -p out
+	$(BIN)/python benchmarks/training.py --json out/training.json --plot out/training.png
 
 $(VENV)/created.stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -78,7 +78,7 @@ def test_symbolic_imports_the_standard_library_sympy_mpmath_and_itself(path):
 @pytest.mark.parametrize("path", CODEGEN, ids=lambda path: path.stem)
 def test_codegen_imports_numpy_symbolic_and_named_extras(path):
     roots = {name.split(".")[0] for name in imports(path)}
-    assert roots <= STANDARD | {"sympy", "numpy", "symbolic", "codegen", "sklearn", "matplotlib", "tqdm"}
+    assert roots <= STANDARD | {"sympy", "numpy", "symbolic", "codegen", "sklearn", "matplotlib", "tqdm", "numba"}
 
 
 @pytest.mark.parametrize("path", SYMBOLIC, ids=lambda path: path.stem)
