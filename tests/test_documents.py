@@ -164,6 +164,19 @@ def test_two_equal_layers_are_both_written_and_different_layers_too():
     assert all(rf"\section*{{Hidden layer {layer}}}" in mixed for layer in (1, 2, 3, 4))
 
 
+def test_layers_of_functions_with_other_names_are_not_the_same():
+    """The mathematics may be equal, but the page says the name."""
+    from sympy import tanh
+
+    from symbolic import Activation, Dense
+    from symbolic.activations import z
+
+    other = Activation("squash", tanh(z))
+    network = Network(3, [Dense(4, "tanh"), *(Dense(4, other) for _ in range(3)), Dense(2)], "half_squared_error")
+    page = derive(network).text()
+    assert "tanh′(z^[1])" in page and "squash′(z^[4])" in page and "The same for ℓ = 3, 2." in page
+
+
 def test_sizes_that_differ_are_all_in_the_table():
     page = derive(Network.parse("3 -> 4 tanh -> 5 tanh -> 6 tanh -> 7 tanh -> 2; half_squared_error")).latex()
     assert page.count(r"\mathbb{R}^{6 \times 5}") == 1 and "same for" in page

@@ -79,6 +79,7 @@ def _likeness(program: Program, number: int, equations: Sequence[Equation], uses
         sizes = tuple(str(n) if n.is_Integer else "" for n in map(program.value_of, equation.tensor.shape))
         parts.append((
             renamed(equation.rhs, numbered),
+            equation.function,
             (equation.tensor.name, equation.tensor.role, sizes),
             frozenset(tensor.name if tensor.layer == number else "" for tensor in tensors),
         ))  # fmt: skip

@@ -69,7 +69,7 @@ class _Section:
     @property
     def kind(self) -> Hashable:
         """Equal for the sections of layers that say the same."""
-        kinds = (result_kind(result, part.tensors, part.printer.output) for part, result in self.results)
+        kinds = (result_kind(result, part.printer) for part, result in self.results)
         return self.title if self.title in GRADIENTS else None, tuple(kinds)
 
 

@@ -6,17 +6,18 @@ costs little even in a network of a thousand layers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sympy import Symbol, Tuple
 
+from symbolic.latex import LatexPrinter
 from symbolic.notation import Notation
 from symbolic.pages.blocks import Formula, Text, text
 from symbolic.repetition import names_in, renamed
 from symbolic.rules import Result
-from symbolic.tensors import Equation, Tensor
+from symbolic.tensors import Equation
 
 Item = TypeVar("Item")
 
@@ -59,37 +60,38 @@ def runs(items: Iterable[Item], layer_of: Callable[[Item], int | None], kind: Ca
     return found
 
 
-def result_kind(result: Result, tensors: Mapping[str, Tensor], output: str | None) -> Hashable:
-    """Equal for results that differ in the number of the layer only. output: the key of the network's output, which may
-    have a letter of its own.
-    """
+def result_kind(result: Result, printer: LatexPrinter) -> Hashable:
+    """Equal for results that are written alike but for the number of the layer."""
     if result.pattern is None or not isinstance(result.tensor.layer, int):
         return result.tensor.key
-    places = tuple(_place(name, tensors, result.tensor.layer, output) for name in result.pattern.names)
+    places = tuple(_place(name, printer, result.tensor.layer) for name in result.pattern.names)
     return result.tensor.name, result.named, result.pattern.number, places
 
 
-def equation_kind(equation: Equation, tensors: Mapping[str, Tensor], output: str | None) -> Hashable:
-    """Equal for defining equations that differ in the number of the layer only; `output` as above."""
+def equation_kind(equation: Equation, printer: LatexPrinter) -> Hashable:
+    """Equal for defining equations that are written alike but for the number of the layer."""
     layer = equation.tensor.layer
     if not isinstance(layer, int):
         return equation.tensor.key
     whole = Tuple(equation.lhs, equation.rhs)
     names = names_in(whole)
     general = renamed(whole, {name: _numbered(name, at) for at, name in enumerate(names)})
-    return general, equation.function, tuple(_place(name, tensors, layer, output) for name in names)
+    return general, tuple(_place(name, printer, layer) for name in names)
 
 
 def _numbered(name: Symbol, at: int) -> Symbol:
     return Symbol(f"_{at}", integer=name.is_integer, positive=name.is_positive, real=True)
 
 
-def _place(name: Symbol, tensors: Mapping[str, Tensor], layer: int, output: str | None) -> Hashable:
-    """A tensor by its name and how many layers further it is; a size follows from the tensors."""
-    tensor = tensors.get(str(name))
-    if tensor is None or tensor.key == output:
-        return tensor and tensor.key
-    return (tensor.name, tensor.layer - layer) if isinstance(tensor.layer, int) else tensor.name
+def _place(name: Symbol, printer: LatexPrinter, layer: int) -> Hashable:
+    """A tensor by its name and how many layers further it is, with the name of the function that gives it; the output
+    may have a letter of its own. A size follows from the tensors.
+    """
+    tensor = printer.tensors.get(str(name))
+    if tensor is None:
+        return None
+    at = tensor.layer - layer if isinstance(tensor.layer, int) else None
+    return tensor.name, at, tensor.key == printer.output, printer.functions.get(tensor.key)
 
 
 def layers_text(layers: Sequence[int], notation: Notation) -> Text:

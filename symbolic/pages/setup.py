@@ -134,7 +134,7 @@ class SetUp:
                 layers.append([(part, equation)])
 
         def kind(layer: list[Defined]) -> Hashable:
-            return tuple(equation_kind(equation, part.tensors, part.printer.output) for part, equation in layer)
+            return tuple(equation_kind(equation, part.printer) for part, equation in layer)
 
         return runs(layers, lambda layer: _number(layer[0][1].tensor), kind)
 
