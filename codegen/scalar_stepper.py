@@ -8,8 +8,8 @@ the same derivation for that one step, so that infinities and NaN come out as th
 from __future__ import annotations
 
 import importlib.abc
+import sys
 import types
-import weakref
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -112,9 +112,11 @@ class ScalarStepper:
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         """One step for each array of one row number in `batches`. Returns the loss of each step, before its update."""
-        order = np.concatenate(batches) if len(batches) else np.zeros(0, dtype=int)
-        if len(order) != len(batches):
-            raise UsageError("the scalar target takes one example a step: every batch must be one row number")
+        try:
+            order = np.array([batch.item() for batch in batches], dtype=np.intp)
+        except ValueError as error:
+            reason = "the scalar target takes one example a step: every batch must be one row number"
+            raise UsageError(reason) from error
         if self._array is not None:
             self._load()
         rows, targets = X[order], Y[order]
@@ -142,9 +144,9 @@ class ScalarStepper:
         """The locals from the array, which somebody may have written into."""
         assert self._array is not None
         self._start(tuple(self._array.tolist()))
-        # Views keep it alive; if nobody has one, the locals are all there is.
-        held, self._array = weakref.ref(self._array), None
-        self._array = held()
+        # Views refer to it; if only we do, here and as this call's argument, the locals are all there is.
+        if sys.getrefcount(self._array) <= 2:
+            self._array = None
 
     def _store(self, parameters: tuple[float, ...]) -> None:
         assert self._array is not None

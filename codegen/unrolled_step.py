@@ -167,14 +167,18 @@ class UnrolledStep:
     functions: tuple[str, ...]
 
 
-def unrolled_step(plan: Plan) -> UnrolledStep:
-    """One step of `plan`, every element a variable."""
-    return _Writer(plan).written()
+def unrolled_step(plan: Plan, guarded: bool = False) -> UnrolledStep:
+    """One step of `plan`, every element a variable.
+
+    guarded: parameters whose gradient has a factor that is often exactly 0 move only where it is not.
+    """
+    return _Writer(plan, guarded).written()
 
 
 class _Writer:
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, guarded: bool) -> None:
         self.plan = plan
+        self.guarded = guarded
         self.table = Table()
         self.unroller = Unroller(self.table, plan.size)
         self.taken = set(OWN)
@@ -254,11 +258,22 @@ class _Writer:
                 uses[argument] = uses.get(argument, 0) + 1
                 if place in REPEATED.get(scalar.op, ()):
                     repeated.add(argument)
+        gates = {scalar: gate[1] for scalar in self.needed if (gate := _gated(scalar)) is not None}
+        absorbed = {inner for inner in gates.values() if uses[inner] == 2 and inner not in repeated and inner.args}
+        self.absorbed = absorbed
         for scalar in self.needed:
             depth[scalar] = 1 + max((depth[argument] for argument in scalar.args), default=-1)
             if scalar.op in ("leaf", "constant") or scalar.is_truth:
                 continue
-            if uses[scalar] > 1 or scalar in repeated or scalar.op in FALLIBLE or depth[scalar] > DEEPEST:
+            if scalar in absorbed:
+                continue
+            if (
+                uses[scalar] > 1
+                or scalar in repeated
+                or scalar in gates
+                or scalar.op in FALLIBLE
+                or depth[scalar] > DEEPEST
+            ):
                 self.named.add(scalar)
                 depth[scalar] = 0
         parameters = {mine for pairs in moves.values() for mine, _ in pairs}
@@ -320,26 +335,72 @@ class _Writer:
         for scalar in walk_until([root], self.emitted):
             if scalar not in self.named:
                 continue
-            written = text(scalar, self.names, whole=True)
-            self.names[scalar] = self._free(name) if scalar is root and name else self._spare()
+            gate = _gated(scalar)
+            absorbed = gate is not None and gate[1] in self.absorbed
+            written = text(gate[1] if gate is not None and absorbed else scalar, self.names, whole=True)
+            mine = self.names[scalar] = self._free(name) if scalar is root and name else self._spare()
             self.emitted.add(scalar)
-            lines.append(f"{self.names[scalar]} = {written}")
+            lines.append(f"{mine} = {written}")
+            if gate is not None and absorbed:
+                condition = text(scalar.args[0], self.names)
+                bare = gate[0] == "" or scalar.args[0].op not in ("logical_and", "logical_or")
+                lines += [f"if {gate[0]}{condition if bare else f'({condition})'}:", f"    {mine} *= 0.0"]
         return lines
 
     def _updates(self, moves: dict[str, list[tuple[Scalar, Scalar]]]) -> Iterator[Block]:
-        up = self.plan.derivation.program.sense == "maximise"
-        sign = "+" if up else "-"
+        """The moves of each parameter; parameters that wait for the same numbers to be other than 0 together."""
+        comments: list[str] = []
+        groups: dict[Scalar | None, list[str]] = {}
         for key, pairs in moves.items():
+            mine: dict[Scalar | None, list[str]] = {}
+            for parameter, change in pairs:
+                if not change.is_constant(0):
+                    mine.setdefault(self._guard(change), []).append(self._move(parameter, change))
+            if comments and not (set(mine) & set(groups) - {None}):
+                yield Block(tuple(comments), tuple(self._guarded(groups)))
+                comments, groups = [], {}
+            up = self.plan.derivation.program.sense == "maximise"
             equation = self.plan.derivation.gradients[key]
-            lines = []
-            for mine, change in pairs:
-                if change.is_constant(0):
-                    continue
-                turned = change.op == "negative" and change not in self.names
-                how = {"+": "-", "-": "+"}[sign] if turned else sign
-                lines.append(f"{mine.value} {how}= {text(change.args[0] if turned else change, self.names)}")
-            move = f"{key} <- {key} {sign} {RATE}*{equation.tensor.key}"
-            yield Block((f"{equation_text(equation)}; {move}",), tuple(lines))
+            move = f"{key} <- {key} {'+' if up else '-'} {RATE}*{equation.tensor.key}"
+            comments.append(f"{equation_text(equation)}; {move}")
+            for guard, lines in mine.items():
+                groups.setdefault(guard, []).extend(lines)
+        yield Block(tuple(comments), tuple(self._guarded(groups)))
+
+    def _move(self, parameter: Scalar, change: Scalar) -> str:
+        up = self.plan.derivation.program.sense == "maximise"
+        turned = change.op == "negative" and change not in self.names
+        written = text(change.args[0] if turned else change, self.names)
+        return f"{parameter.value} {'+' if up != turned else '-'}= {written}"
+
+    def _guard(self, change: Scalar) -> Scalar | None:
+        """A named number that is often exactly 0, as below the kink of a relu, and whose zero is the change's.
+
+        Where it is 0, so is its product with any finite number.
+        """
+        inner = change.args[0] if change.op == "negative" and change not in self.names else change
+        factors = inner.args if inner.op == "multiply" and inner not in self.names else (inner,)
+        often = [factor for factor in factors if self.guarded and factor in self.names and _gated(factor) is not None]
+        return often[0] if often else None
+
+    def _guarded(self, groups: dict[Scalar | None, list[str]]) -> Iterator[str]:
+        for guard, lines in groups.items():
+            if guard is None or len(lines) < 2:
+                yield from lines
+            else:
+                yield f"if {self.names[guard]} != 0.0:"
+                yield from ("    " + line for line in lines)
+
+
+def _gated(scalar: Scalar) -> tuple[str, Scalar] | None:
+    """(condition's prefix, x) of "x if condition else x*0" or the other way round."""
+    if scalar.op != "where":
+        return None
+    _, yes, no = scalar.args
+    for prefix, kept, gone in (("not ", yes, no), ("", no, yes)):
+        if gone.op == "multiply" and gone.args[0] is kept and gone.args[1].is_constant(0):
+            return prefix, kept
+    return None
 
 
 def walk_until(roots: list[Scalar], done: set[Scalar]) -> Iterator[Scalar]:

@@ -194,7 +194,8 @@ def test_the_text():
     lines = [line.strip() for line in source.splitlines()]
     assert source.isascii() and max(map(len, source.splitlines())) <= 120
     assert lines[lines.index("z1_0 = x_0 * W1_0_0 + x_1 * W1_0_1 + b1_0") - 1].startswith("# z1[p, j] = b1[j] + sum_s")
-    assert lines[lines.index("W1_0_0 -= rate_delta1_0 * x_0") - 1].endswith("W1 <- W1 - rate*dW1")
+    guard = lines.index("if rate_delta1_0 != 0.0:")
+    assert lines[guard + 1] == "W1_0_0 -= rate_delta1_0 * x_0" and lines[guard - 2].endswith("W1 <- W1 - rate*dW1")
     assert "def epoch(parameters, xs, ys, rate, losses):" in lines
     assert hasattr(module_of(source), "stepping")
 

@@ -48,7 +48,7 @@ def scalar_source(derivation: Derivation) -> str:
     reason = refusal(planned)
     if reason:
         raise UsageError(reason)
-    source = source_of(planned, unrolled_step(planned))
+    source = source_of(planned, unrolled_step(planned, guarded=True))
     check_scalar_source(source)
     return source
 
