@@ -55,6 +55,20 @@ def functions_of(source: str) -> Functions:
         LoweringError: the source contains anything that generated modules do not.
         MissingExtra: it needs erf and scipy is not installed.
     """
+    namespace = namespace_of(source)
+    # The module's own error class would be none of our family.
+    namespace["DataError"] = DataError
+    return Functions(
+        forward=namespace["forward"],
+        loss=namespace["loss"],
+        loss_and_gradients=namespace["loss_and_gradients"],
+        source=source,
+        unchecked={name: namespace[f"_{name}"] for name in ("forward", "loss", "loss_and_gradients")},
+    )
+
+
+def namespace_of(source: str) -> dict[str, Any]:
+    """What generated source defines, by name. Raises what `functions_of` raises."""
     tree = check_source(source)
     namespace: dict[str, Any] = {"__name__": "deltaform_functions"}
     # The one place that executes text: our own, from names of our own table, and past the whitelist just
@@ -65,12 +79,4 @@ def functions_of(source: str) -> Functions:
         raise MissingExtra(
             "this network needs erf, which NumPy lacks and scipy has; install it: pip install 'deltaform[erf]'"
         ) from error
-    # The module's own error class would be none of our family.
-    namespace["DataError"] = DataError
-    return Functions(
-        forward=namespace["forward"],
-        loss=namespace["loss"],
-        loss_and_gradients=namespace["loss_and_gradients"],
-        source=source,
-        unchecked={name: namespace[f"_{name}"] for name in ("forward", "loss", "loss_and_gradients")},
-    )
+    return namespace

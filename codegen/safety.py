@@ -33,6 +33,12 @@ METHODS = frozenset((
     "MaskedArray", "T", "__name__", "all", "any", "append", "astype", "copy", "dtype", "eps", "get", "items",
     "join", "kind", "max", "min", "ndim", "shape", "size", "sum", "transpose",
 ))  # fmt: skip
+# What code that repeats itself needs besides: memory made once, operations that write into it, views of it.
+NUMPY |= {
+    "add", "array", "copyto", "divide", "empty", "equal", "greater", "greater_equal", "less", "less_equal",
+    "logical_not", "matmul", "multiply", "negative", "not_equal", "ones", "power", "square", "subtract",
+}  # fmt: skip
+METHODS |= {"dot", "reduce", "reshape"}
 IMPORTS = ("import numpy as np", "from scipy.special import erf")
 
 

@@ -36,6 +36,20 @@ def module_source(derivation: Derivation, *, dtype: str | None = None, target: s
         UsageError: no derivation, one whose depth is open, or an unknown dtype or target.
         NameRefused: an index letter or size that is no identifier.
     """
+    check_derivation(derivation)
+    if target not in TARGETS:
+        raise UsageError(f"target {target!r} is not known; {nearest(str(target), TARGETS)}")
+    contract = signature(derivation, dtype)
+    text = TARGETS[target](contract, array_programs(derivation, contract), title_of(derivation))
+    source = f"{text}\n\n{CHECKSUM}{checksum(text)}\n"
+    check_source(source)
+    return source
+
+
+def check_derivation(derivation: object) -> None:
+    """Raise UsageError unless `derivation` is a Derivation of a network whose depth is a number, NameRefused where a
+    letter of it cannot stand in code.
+    """
     if isinstance(derivation, (GeneralDerivation, GeneralNetwork)):
         raise UsageError(NEEDS_DEPTH)
     if not isinstance(derivation, Derivation):
@@ -45,18 +59,11 @@ def module_source(derivation: Derivation, *, dtype: str | None = None, target: s
         )
     if any(is_open(tensor.layer) for tensor in derivation.tensors.values()):
         raise UsageError(NEEDS_DEPTH)
-    if target not in TARGETS:
-        raise UsageError(f"target {target!r} is not known; {nearest(str(target), TARGETS)}")
-    contract = signature(derivation, dtype)
-    text = TARGETS[target](contract, array_programs(derivation, contract), _title(derivation))
-    source = f"{text}\n\n{CHECKSUM}{checksum(text)}\n"
-    check_source(source)
-    return source
+    _check_letters(derivation.equations)
 
 
 def array_programs(derivation: Derivation, contract: Signature) -> dict[str, ArrayProgram]:
     """The array programs of the three functions, cut from one lowering."""
-    _check_letters(derivation.equations)
     lowered = lower(derivation.equations, derivation.tensors, derivation.program)
     taken = frozenset(derivation.tensors) | frozenset(contract.code_names.values())
     taken |= {str(s) for t in derivation.tensors.values() for n in t.shape for s in n.free_symbols} | {
@@ -85,7 +92,7 @@ def is_untouched(source: str) -> bool | None:
     return text.isascii() and line.strip() == checksum(text)
 
 
-def _title(derivation: Derivation) -> str:
+def title_of(derivation: Derivation) -> str:
     """The program's title as one line that cannot end a docstring."""
     kept = "".join(c for c in derivation.program.title if c.isascii() and c.isprintable() and c not in '\\"')
     return " ".join(kept.split())[:LONGEST_TITLE]

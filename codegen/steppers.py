@@ -102,9 +102,10 @@ class Kind:
 
 def stepper_kinds() -> dict[str, Kind]:
     """Each kind stands in a file of its own, which imports this one."""
+    from codegen.numpy_stepper import NUMPY
     from codegen.textbook import TEXTBOOK
 
-    return {kind.name: kind for kind in (TEXTBOOK,)}
+    return {kind.name: kind for kind in (NUMPY, TEXTBOOK)}
 
 
 def choose_stepper(

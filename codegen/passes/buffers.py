@@ -1,0 +1,119 @@
+"""Where each result lies: in place of a dying operand, in memory that has become free, or in memory of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sympy import Expr
+
+from codegen.passes.instructions import OVER_ANY, OVER_FIRST, OVER_LAST, Instruction, Listing, Operand
+
+
+@dataclass
+class Buffer:
+    """One array that lives as long as the function.
+
+    fixed:     the name of the result whose memory this is, such as a gradient's part of the flat vector.
+    with_ones: there is a row of ones below it.
+    names:     the results that lie in it, in order.
+    """
+
+    shape: tuple[Expr, ...]
+    is_truth: bool
+    fixed: str = ""
+    with_ones: bool = False
+    names: list[str] = field(default_factory=list)
+
+
+def allocate(listing: Listing, fixed: frozenset[str], in_place: bool, reuse: bool) -> dict[str, Buffer]:
+    """The buffer of each array that an instruction makes.
+
+    fixed: results that have memory of their own: gradients.
+    """
+    instructions = listing.instructions
+    arrays = {i.result: i for i in instructions if i.scalar is None}
+    reads: dict[str, list[int]] = {}
+    widened: set[str] = set()
+    for place, instruction in enumerate(instructions):
+        for operand in listing.read(instruction):
+            reads.setdefault(operand.name, []).append(place)
+            if any(view == "with_ones" for view, _ in operand.views):
+                widened.add(operand.name)
+    last = {name: places[-1] for name, places in reads.items()}
+    homes = _chains(instructions, arrays, reads, fixed) if in_place else {name: name for name in fixed}
+    buffers: dict[str, Buffer] = {}
+    own: dict[str, Buffer] = {}
+    free: list[Buffer] = []
+    for place, instruction in enumerate(instructions):
+        name = instruction.result
+        if name in arrays:
+            home = homes.get(name)
+            if home is not None:
+                chosen = own.setdefault(home, Buffer(instruction.shape, instruction.is_truth, home))
+            else:
+                over = _overwritten(listing, instruction, place, last, buffers) if in_place else None
+                fitting = [b for b in free if (b.shape, b.is_truth) == (instruction.shape, instruction.is_truth)]
+                chosen = over or (fitting[-1] if fitting else Buffer(instruction.shape, instruction.is_truth))
+                free = [b for b in free if b is not chosen]
+            chosen.names.append(name)
+            chosen.with_ones = chosen.with_ones or name in widened
+            buffers[name] = chosen
+        if reuse:
+            dead = {o.name for o in listing.read(instruction) if last[o.name] == place} | {name} - set(last)
+            for buffer in (buffers[n] for n in sorted(dead) if n in buffers):
+                if not buffer.fixed and buffer not in free and not _is_live(buffer, place, last):
+                    free.append(buffer)
+    return buffers
+
+
+def _is_live(buffer: Buffer, place: int, last: dict[str, int]) -> bool:
+    """Whether anything that lies in the buffer is read after `place`."""
+    return any(last.get(name, -1) > place for name in buffer.names)
+
+
+def _chains(
+    instructions: list[Instruction], arrays: dict[str, Instruction], reads: dict[str, list[int]], fixed: frozenset[str]
+) -> dict[str, str]:
+    """Results that only serve to make a fixed result of the same shape are computed in its memory."""
+    homes = {name: name for name in fixed}
+    for instruction in reversed(instructions):
+        home = homes.get(instruction.result)
+        if home is None or instruction.op not in OVER_ANY:
+            continue
+        for operand in instruction.operands:
+            maker = arrays.get(operand.name)
+            if maker is None or not operand.is_plain or operand.name in homes or len(reads[operand.name]) != 1:
+                continue
+            if maker.shape == instruction.shape and maker.is_truth == instruction.is_truth:
+                homes[operand.name] = home
+                break
+    return homes
+
+
+def _overwritten(
+    listing: Listing, instruction: Instruction, place: int, last: dict[str, int], buffers: dict[str, Buffer]
+) -> Buffer | None:
+    """The buffer of an operand that the instruction may write over: it is read here for the last time, as it is."""
+    if instruction.op in OVER_ANY:
+        candidates = instruction.operands
+    elif instruction.op in OVER_FIRST:
+        candidates = instruction.operands[:1]
+    elif instruction.op in OVER_LAST:
+        candidates = instruction.operands[-1:]
+    else:
+        return None
+    for operand in candidates:
+        buffer = buffers.get(operand.name)
+        if buffer is None or buffer.fixed or not operand.is_plain or last[operand.name] != place:
+            continue
+        if (buffer.shape, buffer.is_truth) != (instruction.shape, instruction.is_truth):
+            continue
+        if _is_live(buffer, place, last) or _seen_otherwise(instruction.operands, operand, buffer, buffers):
+            continue
+        return buffer
+    return None
+
+
+def _seen_otherwise(operands: tuple[Operand, ...], chosen: Operand, buffer: Buffer, buffers: dict[str, Buffer]) -> bool:
+    """Whether another operand looks at the same memory, transposed or the like."""
+    return any(o != chosen and buffers.get(o.name) is buffer for o in operands)

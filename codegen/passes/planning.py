@@ -1,0 +1,165 @@
+"""From a derivation to the plan of code that repeats itself: the passes in their order."""
+
+from __future__ import annotations
+
+import math
+
+from sympy import Expr, Integer
+
+from codegen.arrays import assemble
+from codegen.initialization import shape_of
+from codegen.lowering import lower
+from codegen.passes import rewriting
+from codegen.passes.bias import folded_bias
+from codegen.passes.buffers import allocate
+from codegen.passes.costs import Costs
+from codegen.passes.equations import examples_extent, feature_major, folded_step
+from codegen.passes.graph import Graph
+from codegen.passes.instructions import listing
+from codegen.passes.table import ALL
+from codegen.signature import signature
+from codegen.source import check_derivation, title_of
+from codegen.targets.stepper_source import Block, Plan
+from symbolic.derivation import Derivation
+from symbolic.errors import LoweringError
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor
+
+
+def plan(
+    derivation: Derivation, batch_size: int, dtype: str, passes: frozenset[str] = ALL, *, owns_parameters: bool = True
+) -> Plan:
+    """The plan for batches of about `batch_size` examples.
+
+    owns_parameters: for a stepper, whose parameters lie in one vector and whose gradients come out multiplied by the
+                     learning rate; otherwise for a function that is given parameters and returns gradients.
+
+    Raises:
+        LoweringError: an equation without NumPy form, or a program without an axis of examples.
+    """
+    check_derivation(derivation)
+    program, contract = derivation.program, signature(derivation, dtype)
+    count = examples_extent(program)
+    if count is None or not count.is_Symbol:
+        raise LoweringError("the program has no axis of examples that a batch could run along")
+    numbers = {**{symbol: Integer(n) for symbol, n in program.sizes.items()}, count: Integer(batch_size)}
+    shapes = {tensor.key: shape_of(program, tensor) for tensor in program.parameters}
+    gradients = dict(contract.gradients)
+    equations, tensors = derivation.equations, dict(derivation.tensors)
+    taken = frozenset(tensors) | frozenset(contract.code_names.values()) | {str(symbol) for symbol in numbers}
+    turned = "feature_major" in passes
+    if turned:
+        equations, tensors = feature_major(equations, tensors, count)
+    step, factor = "", None
+    if "folded_step" in passes:
+        scale = Tensor(_free("step", taken), "input")
+        adjoints = frozenset(result.tensor.key for result in derivation.results)
+        folded = folded_step(equations, adjoints, frozenset(gradients.values()), scale.element)
+        if folded is not None:
+            (equations, factor), step = folded, scale.key
+            tensors[step] = scale
+    lowered = lower(equations, tensors, program)
+    facts = frozenset(leaf.key for leaf in program.leaves if turned and program.sums_to_one(leaf.key))
+    graph = Graph(
+        definitions=dict(lowered.definitions),
+        equations={equation.tensor.key: (equation,) for equation in equations},
+        outputs=(program.objective, *gradients.values()),
+        one_hot=facts,
+        numbers=numbers,
+    )
+    costs = Costs(batch_size, 4 if dtype == "float32" else 8)
+    _rewrite(graph, gradients, costs, passes, owns_parameters)
+    names = taken | {step, "dtype", "params"}
+    assembled = assemble(graph.definitions, _first(graph), graph.outputs, set(names))
+    leaves = tuple(argument.key for argument in contract.arguments)
+    listed = listing(assembled, graph, leaves)
+    fixed = frozenset(graph.outputs[1:])
+    return Plan(
+        title=title_of(derivation),
+        graph=graph,
+        listing=listed,
+        buffers=allocate(listed, fixed, "in_place" in passes, "reuse" in passes),
+        costs=costs,
+        passes=passes,
+        dtype=dtype,
+        count=count,
+        objective=program.objective,
+        arguments=tuple((a.key, a.name, turned and _is_turned(program, a.key, count)) for a in contract.arguments),
+        parameters=tuple(shapes),
+        blocks=_blocks({key: key for key in shapes}, shapes, graph.joint) if owns_parameters else (),
+        gradients=_blocks(
+            gradients,
+            {key: shape_of(program, program.tensors[key]) for key in gradients},
+            {f"{gradients[w]}_{gradients[b]}": (w, b) for w, b in graph.joint.values()},
+        ),
+        step=step,
+        factor=factor,
+        uphill=program.sense == "maximise",
+        taken=names,
+        shapes={a.key: _example_shape(program, a.key, count) for a in contract.arguments},
+    )
+
+
+def _rewrite(graph: Graph, gradients: dict[str, str], costs: Costs, passes: frozenset[str], owns: bool) -> None:
+    """The passes on nodes, in the order in which each finds what it looks for."""
+    if "helpers" in passes:
+        rewriting.helpers(graph)
+    if "comparison" in passes:
+        rewriting.comparison(graph)
+    if "arithmetic_choice" in passes:
+        rewriting.arithmetic_choice(graph)
+    if "guarded_shift" in passes:
+        rewriting.guarded_shift(graph)
+    if "totals" in passes:
+        rewriting.totals(graph)
+    if "folded_bias" in passes and owns:
+        folded_bias(graph, gradients, costs)
+    if "sums_by_ones" in passes:
+        rewriting.sums_by_ones(graph)
+    if "outer_product" in passes and costs.batch_size == 1:
+        rewriting.outer_product(graph)
+
+
+def _first(graph: Graph) -> dict[str, Equation]:
+    """One equation for each name, which `assemble` asks for; the plan keeps them all."""
+    some = next(equations[0] for equations in graph.equations.values() if equations)
+    return {key: (graph.equations.get(key) or (some,))[0] for key in graph.definitions}
+
+
+def _example_shape(program: Program, key: str, count: Expr) -> tuple[int, ...]:
+    """The shape of one example of an input or target, whose first axis is that of the examples."""
+    tensor = program.tensors[key]
+    if tensor.shape[:1] != (count,):
+        raise LoweringError(f"tensor {key} has no axis of examples in front")
+    return tuple(int(program.value_of(extent)) for extent in tensor.shape[1:])
+
+
+def _is_turned(program: Program, key: str, count: Expr) -> bool:
+    shape = program.tensors[key].shape
+    return shape.count(count) == 1 and len(shape) == 2
+
+
+def _blocks(
+    names: dict[str, str], shapes: dict[str, tuple[int, ...]], joint: dict[str, tuple[str, str]]
+) -> tuple[Block, ...]:
+    """Where each array lies in the flat vector, those that are joint in one block. names: what each is called."""
+    place, made = 0, []
+    firsts = {weights: (name, bias) for name, (weights, bias) in joint.items()}
+    biases = {bias for _, bias in joint.values()}
+    for key, shape in shapes.items():
+        if key in biases:
+            continue
+        name = names[key]
+        if key in firsts:
+            name, _ = firsts[key]
+            shape = (shape[0], shape[1] + 1)
+        size = math.prod(shape)
+        made.append(Block(name, place, place + size, shape))
+        place += size
+    return tuple(made)
+
+
+def _free(name: str, taken: frozenset[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name

@@ -1,0 +1,47 @@
+"""The table of passes: every optimisation can be switched off by its name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from symbolic.errors import UsageError, nearest
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One entry of PASSES. law: what it does and why no number changes, in one line."""
+
+    name: str
+    law: str
+
+
+_ENTRIES = (
+    Pass("feature_major", "arrays are (units, examples): the equations with their axes exchanged say the same"),
+    Pass("folded_step", "backpropagation is linear in the adjoints, so the step is a factor of the first of them"),
+    Pass("helpers", "logistic and softplus written as the operations they are made of, each of which can be reused"),
+    Pass("comparison", "max(z, c) > c exactly where z > c, so that z need not be kept for the way back"),
+    Pass("arithmetic_choice", "a choice between multiples of one array is a maximum or a product, without branches"),
+    Pass("totals", "the sum of all entries of u v is the dot product of two vectors"),
+    Pass("sums_by_ones", "a sum over one axis is a product with a vector of ones"),
+    Pass("folded_bias", "W a + b = [W b] [a; 1], and the gradients of W and b are one product too"),
+    Pass("guarded_shift", "a softmax needs no shift by its maximum while every entry is known to be small"),
+    Pass("outer_product", "a matrix product over an axis of length 1 is a product of elements"),
+    Pass("in_place", "an operation writes over an operand that nobody reads any more"),
+    Pass("reuse", "an array that nobody reads any more lends its memory to the next of its shape"),
+    Pass("constant_operand", "an operand that is one number is made into an array where that loop is faster"),
+)
+
+PASSES: dict[str, Pass] = {entry.name: entry for entry in _ENTRIES}
+ALL = frozenset(PASSES)
+
+
+def without(*names: str) -> frozenset[str]:
+    """All passes but these.
+
+    Raises:
+        UsageError: there is no such pass; lists what there is.
+    """
+    for name in names:
+        if name not in PASSES:
+            raise UsageError(f"pass {name!r} is unknown; {nearest(name, PASSES)}")
+    return ALL - set(names)
