@@ -15,7 +15,7 @@ from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import overload
 
-from sympy import Add, Expr, Integer, Symbol, Tuple
+from sympy import Add, Expr, Integer, Symbol
 
 from symbolic.calculus import (
     contract,
@@ -33,10 +33,11 @@ from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, DerivationError, ProgramError, UsageError
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.induction import AnyDepth, GeneralDerivation
+from symbolic.moulds import Skeleton, is_tensor_name, joined, skeleton, tensor_name
 from symbolic.programs import HasProgram, Program, per_example_loss
 from symbolic.repetition import Repeated, Repetition
 from symbolic.rules import CHAIN, CONTRACT, DIFFERENTIATE, FUNCTION, NAME, REUSE_OUTPUT, SUBSTITUTE, TIDY, Result, Step
-from symbolic.tensors import Equation, Tensor, elements, indices_of, key_of
+from symbolic.tensors import Equation, Fact, Tensor, elements, indices_of, key_of
 
 # A form of more operations than this gets a name, even if it is used once: nested forms would grow with depth.
 DEAREST_INLINED = 40
@@ -116,6 +117,47 @@ class Term:
         return summation(body, *self.bound)
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """An equation without its names.
+
+    number:   equal for equations that differ in names only. names: its own, that of its tensor first.
+    letters:  of the right side. inputs: keys of the tensors on the right side, each once, in order.
+    """
+
+    number: int
+    names: tuple[Symbol, ...]
+    letters: frozenset[Symbol]
+    inputs: tuple[str, ...]
+
+
+class _Shapes:
+    """The shapes of a program's equations; what they have in common is found once."""
+
+    def __init__(self) -> None:
+        self.numbers: dict[Hashable, int] = {}
+        self.letters: list[frozenset[Symbol]] = []
+        self.elementwise: dict[Hashable, bool] = {}
+
+    def of(self, equation: Equation) -> _Shape:
+        tensor = equation.tensor
+        label = tensor_name(tensor.key)
+        right = skeleton(equation.rhs)
+        whole = joined((skeleton(label, *tensor.shape, *equation.indices), right))
+        key = (whole.tokens, len(tensor.shape), equation.function is None)
+        number = self.numbers.setdefault(key, len(self.numbers))
+        if number == len(self.letters):
+            self.letters.append(frozenset(letters(equation.rhs)))
+        inputs = tuple([name.name for name in right.names if is_tensor_name(name)])
+        return _Shape(number, whole.names, self.letters[number], inputs)
+
+    def is_elementwise(self, equation: Equation, shape: _Shape, tensor: Tensor) -> bool:
+        key = shape.number, shape.names.index(tensor_name(tensor.key)), equation.tensor.shape == tensor.shape
+        if key not in self.elementwise:
+            self.elementwise[key] = is_elementwise(equation, tensor)
+        return self.elementwise[key]
+
+
 @dataclass
 class _Sweep:
     program: Program
@@ -123,9 +165,12 @@ class _Sweep:
     results: dict[str, Result] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.asked = frozenset(self.wanted)
         self.tensors = self.program.tensors
         self.top = per_example_loss(self.program)
-        self.inputs = {e.tensor.key: _inputs(e) for e in self.program.equations}
+        self.shapes = _Shapes()
+        self.shape = {e.tensor.key: self.shapes.of(e) for e in self.program.equations}
+        self.inputs = {key: shape.inputs for key, shape in self.shape.items()}
         self.consumers: dict[str, list[Equation]] = {key: [] for key in self.tensors}
         for equation in self.program.equations:
             for key in self.inputs[equation.tensor.key]:
@@ -134,6 +179,16 @@ class _Sweep:
         self._refuse_shared_intermediates()
         self.order: list[str] = []
         self.repetition = Repetition()
+        self.found: dict[str, Repeated] = {}
+        self.costs: dict[int, int] = {}
+        self.facts = [
+            (fact, {tensor_name(key_of(one) or "") for one in elements(fact.before)}) for fact in self.program.facts
+        ]
+        self.adjoints: dict[str, Tensor] = {}
+        self.own: dict[str, Skeleton] = {}
+        self.whole = skeleton(tensor_name(self.program.objective), tensor_name(self.top.key), *self.top.shape)
+        self.places: dict[Hashable, tuple[Symbol, ...]] = {}
+        self.local: dict[tuple[str, str], list[Step]] = {}
         layers: dict[Label | None, list[str]] = {}
         for tensor in self.tensors.values():
             if tensor.role == "preactivation":
@@ -143,9 +198,9 @@ class _Sweep:
 
     def _between(self) -> set[str]:
         """Keys of the tensors that lie between what is wanted and the objective, or a tensor whose adjoint is given."""
-        downstream = set(self.wanted)
+        downstream, given = set(self.wanted), set(self.program.given)
         for equation in self.program.equations:
-            if (downstream - set(self.program.given)) & set(self.inputs[equation.tensor.key]):
+            if any(key in downstream and key not in given for key in self.inputs[equation.tensor.key]):
                 downstream.add(equation.tensor.key)
         upstream = {self.top.key}
         for equation in reversed(self.program.equations):
@@ -164,18 +219,19 @@ class _Sweep:
                 )
 
     def run(self) -> tuple[Result, ...]:
-        pending = [key for key in self.tensors if key in self.wanted]
+        ready: dict[str, list[str]] = {}  # what is wanted, by the tensor after whose turn it can be had
+        last = self.program.equations[-1].tensor.key
+        for key in self.tensors:
+            if key in self.asked:
+                users = self.consumers[key]
+                after = key if key in self.shape else users[0].tensor.key if users else last
+                ready.setdefault(after, []).append(key)
         for equation in reversed(self.program.equations):
             key = equation.tensor.key
             if key in self.needed and key != self.top.key and key not in self.given:
                 self._put(key, self._adjoint_result(self.tensors[key]))
-            for leaf in list(pending):
-                users = self.consumers[leaf]
-                if leaf == key or (leaf not in self.program.definitions and (not users or users[0] is equation)):
-                    pending.remove(leaf)
-                    self._gradient(self.tensors[leaf])
-        for leaf in pending:
-            self._gradient(self.tensors[leaf])
+            for wanted in ready.get(key, ()):
+                self._gradient(self.tensors[wanted])
         return tuple(self.results[key] for key in self.order)
 
     def _put(self, key: str, result: Result) -> None:
@@ -186,8 +242,11 @@ class _Sweep:
 
     def _adjoint(self, tensor: Tensor) -> Tensor:
         """delta for the one pre-activation of a layer, adj_... for everything else."""
-        name = "delta" if self.tensors_called_delta.get(tensor.layer) == tensor.key else f"adj_{tensor.name}"
-        return self._free(Tensor(name, "adjoint", tensor.layer, tensor.shape, tensor.indices, of=tensor.key))
+        if tensor.key not in self.adjoints:
+            name = "delta" if self.tensors_called_delta.get(tensor.layer) == tensor.key else f"adj_{tensor.name}"
+            adjoint = Tensor(name, "adjoint", tensor.layer, tensor.shape, tensor.indices, of=tensor.key)
+            self.adjoints[tensor.key] = self._free(adjoint)
+        return self.adjoints[tensor.key]
 
     def _free(self, tensor: Tensor) -> Tensor:
         if tensor.key in self.tensors:
@@ -197,7 +256,7 @@ class _Sweep:
     def _may_inline(self, key: str) -> bool:
         """Only one later line would mention the name, so its form may stand there instead."""
         users = [one for one in self.inputs.get(key, ()) if one in self.needed]
-        free = key not in self.wanted and key not in self.given and key != self.top.key
+        free = key not in self.asked and key not in self.given and key != self.top.key
         return free and len(users) == 1 and users[0] in self.inputs
 
     # The law of total derivatives
@@ -205,63 +264,97 @@ class _Sweep:
     def _terms(self, tensor: Tensor) -> list[Term]:
         terms = []
         for equation in self.consumers[tensor.key]:
-            if equation.tensor.key not in self.needed:
+            key = equation.tensor.key
+            if key not in self.needed:
                 continue
-            taken = set(tensor.indices) | letters(equation.rhs) | set(equation.indices)
-            place: list[Symbol] = []
-            bound: list[tuple[Symbol, Expr]] = []
-            same = equation.tensor.layer == tensor.layer
-            for letter, extent in zip(equation.indices, equation.tensor.shape, strict=True):
-                if letter == self.program.example:
-                    place.append(letter)
-                    continue
-                new = fresh("i" if same else "m", taken)
-                taken.add(new)
-                place.append(new)
-                bound.append((new, extent))
-            terms.append(Term(equation, tuple(place), tuple(bound), is_elementwise(equation, tensor)))
+            place = self._place(equation, self.shape[key], tensor)
+            bound = [
+                (new, extent)
+                for letter, new, extent in zip(equation.indices, place, equation.tensor.shape, strict=True)
+                if letter != self.program.example
+            ]
+            elementwise = self.shapes.is_elementwise(equation, self.shape[key], tensor)
+            terms.append(Term(equation, place, tuple(bound), elementwise))
         return terms
+
+    def _place(self, equation: Equation, shape: _Shape, tensor: Tensor) -> tuple[Symbol, ...]:
+        """Letters for the elements of what an equation computes: its own at the examples' axis, else new ones."""
+        same = equation.tensor.layer == tensor.layer
+        if (shape.number, tensor.indices, same) not in self.places:
+            taken = {*tensor.indices, *shape.letters, *equation.indices}
+            place: list[Symbol] = []
+            for letter in equation.indices:
+                new = letter if letter == self.program.example else fresh("i" if same else "m", taken)
+                if new != letter:
+                    taken.add(new)
+                place.append(new)
+            self.places[shape.number, tensor.indices, same] = tuple(place)
+        return self.places[shape.number, tensor.indices, same]
 
     def _adjoint_result(self, tensor: Tensor) -> Result:
         """The adjoint of a computed tensor, through the names of later adjoints, or their forms if that is less."""
         terms = self._terms(tensor)
         open_keys = [t.equation.tensor.key for t in terms if self._may_inline(t.equation.tensor.key)]
-        open_keys = [key for key in open_keys if cost(self.results[key].steps[-1].after) <= DEAREST_INLINED]
+        open_keys = [key for key in open_keys if self._cost(self.found[key]) <= DEAREST_INLINED]
         inlined = self._steps(tensor, terms, set(open_keys))
         if open_keys and not all(t.elementwise for t in terms):
             by_name = self._steps(tensor, terms, set())
-            definitions = sum(cost(self.results[key].steps[-1].after) for key in open_keys)
-            if cost(by_name.steps[-1].after) + definitions < cost(inlined.steps[-1].after):
+            definitions = sum(self._cost(self.found[key]) for key in open_keys)
+            if self._cost(by_name) + definitions < self._cost(inlined):
                 inlined, open_keys = by_name, []
         for key in open_keys:
-            self.results[key] = replace(self.results[key], named=False)
-        return Result(self._adjoint(tensor), tensor.indices, inlined.steps, pattern=inlined.pattern)
+            self.results[key] = self.results[key].under_no_name()
+        self.found[tensor.key] = inlined
+        return Result.of(inlined, self._adjoint(tensor), tensor.indices)
+
+    def _cost(self, found: Repeated) -> int:
+        number = found.chain.number
+        if number not in self.costs:
+            self.costs[number] = cost(found.chain.steps[-1].after)
+        return self.costs[number]
 
     def _steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> Repeated:
         """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
-        ranges = shape_ranges(tensor.indices, tensor.shape)
-        sources = [Symbol(self._source(term), real=True) for term in terms if self._source(term)]
-        given = Tuple(
-            self.top.element, tensor.element, *tensor.shape, *sources,
-            *(Tuple(
-                term.equation.lhs, term.equation.rhs, *term.equation.tensor.shape, *term.place,
-                self._value(term, ranges, inline),
-            ) for term in terms),
-        )  # fmt: skip
-        traits = tuple(
-            (t.elementwise, t.equation.tensor.key in inline, t.equation.tensor.key == self.top.key) for t in terms
+        sources = [tensor_name(source) for term in terms if (source := self._source(term))]
+        given = [self._own_skeleton(tensor)]
+        given += [Skeleton(None, (source,)) for source in sources]
+        traits: list[Hashable] = [len(tensor.shape), len(sources)]
+        for term in terms:
+            key = term.equation.tensor.key
+            shape = self.shape[key]
+            given.append(Skeleton(shape.number, shape.names))
+            given.append(self._value_skeleton(key, inline))
+            traits.append((term.elementwise, key in inline, key == self.top.key, term.place))
+        return self._repeated(
+            given, tuple(traits), [term.equation for term in terms], lambda: self._derived_steps(tensor, terms, inline)
         )
-        cited = [term.equation for term in terms]
-        return self._repeated(given, traits, cited, lambda: self._derived_steps(tensor, terms, inline))
+
+    def _own_skeleton(self, tensor: Tensor) -> Skeleton:
+        """What is differentiated, and by what."""
+        if tensor.key not in self.own:
+            labels = tensor_name(self.top.key), tensor_name(tensor.key)
+            self.own[tensor.key] = skeleton(*labels, *tensor.shape, *tensor.indices)
+        return self.own[tensor.key]
+
+    def _value_skeleton(self, key: str, inline: set[str]) -> Skeleton:
+        """What `_value` depends on, besides the term's place."""
+        if key == self.top.key:
+            return Skeleton(None, ())
+        if key in inline:
+            form = self.found[key].form_skeleton()
+            return Skeleton((form.tokens, self.results[key].indices), form.names)
+        tensor = self.given[key] if key in self.given else self.results[key].tensor
+        return Skeleton(len(tensor.shape), (tensor_name(tensor.key),))
 
     def _repeated(
-        self, given: Tuple, traits: Hashable, cited: list[Equation], compute: Callable[[], list[Step]]
+        self, given: list[Skeleton], traits: Hashable, cited: list[Equation], compute: Callable[[], list[Step]]
     ) -> Repeated:
         """The chain of an equal layer, renamed; layers are equal only if the same facts hold of what they mention."""
-        mentioned = {key_of(element) for element in elements(given)}
-        facts = [f for f in self.program.facts if mentioned & {key_of(element) for element in elements(f.before)}]
-        whole = Tuple(given, *(part for fact in facts for part in (fact.before, fact.after)))
-        return self.repetition.steps(whole, traits, [*cited, *facts], compute)
+        facts: list[Fact] = []
+        if self.facts:
+            facts = [fact for fact, names in self.facts if not all(names.isdisjoint(part.names) for part in given)]
+            given = [*given, *(skeleton(part) for fact in facts for part in (fact.before, fact.after))]
+        return self.repetition.steps(joined(given), traits, [*cited, *facts], compute)
 
     def _derived_steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> list[Step]:
         element = tensor.element
@@ -281,7 +374,7 @@ class _Sweep:
                 term.summed(factor * PartialDerivative(term.equation.tensor[term.place], element))
                 for term, factor in zip(terms, outer, strict=True)
             )))  # fmt: skip
-        local = [local_steps(term, tensor) for term in terms]
+        local = [self._local_steps(term, tensor) for term in terms]
         if any(term.elementwise for term in terms):
             terms, outer, inner = self._collapsed(terms, tensor)
             go(FUNCTION, Add(*(term.summed(f * d) for term, f, d in zip(terms, outer, inner, strict=True))))
@@ -304,6 +397,12 @@ class _Sweep:
         for step in tidy_steps(chain[-1].after, self.program.facts):
             go(step.rule, step.after, step.substeps, step.because)
         return chain
+
+    def _local_steps(self, term: Term, tensor: Tensor) -> list[Step]:
+        key = term.equation.tensor.key, tensor.key
+        if key not in self.local:
+            self.local[key] = local_steps(term, tensor)
+        return self.local[key]
 
     def _outer(self, term: Term) -> Expr:
         if term.equation.tensor.key == self.top.key:
@@ -342,7 +441,7 @@ class _Sweep:
         if key not in inline:
             return result.tensor[term.place]
         avoid = set(ranges) | {letter for letter, _ in term.bound}
-        form = rename_bound(result.steps[-1].after, avoid)
+        form = rename_bound(result.form, avoid)
         return substitute_indices(form, dict(zip(result.indices, term.place, strict=True)))
 
     # From the loss of one example to the objective
@@ -368,7 +467,7 @@ class _Sweep:
         if objective.key == self.top.key:
             if computed is None:
                 found = self._steps(tensor, self._terms(tensor), set())
-                self._put(f"d{tensor.key}", Result(gradient, tensor.indices, found.steps, pattern=found.pattern))
+                self._put(f"d{tensor.key}", Result.of(found, gradient, tensor.indices))
             else:
                 step = Step(NAME, whole, computed.tensor[tensor.indices], because=computed.tensor.key)
                 self._put(f"d{tensor.key}", Result(gradient, tensor.indices, (step,)))
@@ -379,19 +478,21 @@ class _Sweep:
             shape = tensor.shape if carried else (*self.top.shape, *tensor.shape)
             each = self._free(Tensor(f"each_d{tensor.name}", "gradient", tensor.layer, shape, indices, of=tensor.key))
             found = self._steps(tensor, self._terms(tensor), set())
-            computed = Result(each, indices, found.steps, named=False, pattern=found.pattern)
+            computed = Result.of(found, each, indices, named=False)
             self._put(each.key, computed)
-            form: Expr = computed.steps[-1].after
+            form = found.form_skeleton()
         else:
-            form = computed.tensor.element
-        given = Tuple(objective.element, self.top.element, tensor.element, *tensor.shape, self.top.shape[0], form)
-        source = computed.tensor.key
-        given = Tuple(*given, Symbol(source, real=True))
-        found = self._repeated(given, computed.tensor.role, [], lambda: self._total_steps(tensor, form, source))
-        self._put(f"d{tensor.key}", Result(gradient, tensor.indices, found.steps, pattern=found.pattern))
+            form = Skeleton(computed.tensor.indices, (tensor_name(computed.tensor.key),))
+        source = Skeleton(None, (tensor_name(computed.tensor.key),))
+        given = [self.whole, self._own_skeleton(tensor), form, source]
+        traits = computed.tensor.role, len(tensor.shape)
+        result = computed
+        total = self._repeated(given, traits, [], lambda: self._total_steps(tensor, result))
+        self._put(f"d{tensor.key}", Result.of(total, gradient, tensor.indices))
 
-    def _total_steps(self, tensor: Tensor, form: Expr, source: str) -> list[Step]:
-        """From dJ/dv through the derivative `form` of one example's loss to the mean or sum over the examples."""
+    def _total_steps(self, tensor: Tensor, computed: Result) -> list[Step]:
+        """From dJ/dv through the derivative of one example's loss to the mean or sum over the examples."""
+        form = computed.tensor.element if computed.named else computed.form
         objective = self.tensors[self.program.objective]
         example, extent = self.program.example, self.top.shape[0]
         carried = example in tensor.indices
@@ -408,7 +509,7 @@ class _Sweep:
         return [
             Step(CHAIN, TotalDerivative(objective.element, tensor.element), chained),
             Step(DIFFERENTIATE, chained, weighted, tuple(weights), self.program.definitions[objective.key]),
-            Step(SUBSTITUTE, weighted, formed, because=source),
+            Step(SUBSTITUTE, weighted, formed, because=computed.tensor.key),
             *tidy_steps(formed, self.program.facts),
         ]
 

@@ -10,6 +10,7 @@ rational part is rearranged.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from math import prod
 
 from sympy import (
@@ -48,6 +49,7 @@ MOST_TERMS = 64
 LONGEST_PLAIN_NUMBER = 3
 
 
+@lru_cache(maxsize=1024)
 def cost(expression: Basic) -> int:
     """How much there is to read and to compute: operations, long numbers, and three times what stands under a sum."""
     if isinstance(expression, Rational):
@@ -110,6 +112,9 @@ def rearranged(expression: Expr) -> Iterator[Expr]:
     skeleton = opaque.hide(expression)
     if expanded_terms(skeleton) > MOST_TERMS:
         return
+    if not skeleton.has(Add):  # a product of powers has no other form
+        yield opaque.show(skeleton)
+        return
     for form in rational_forms(cancel(together(skeleton))):
         yield opaque.show(form)
 
@@ -164,6 +169,7 @@ def rank(form: Expr) -> tuple[int, bool, int]:
     return cost(form), isinstance(form, Add), powers
 
 
+@lru_cache(maxsize=1024)
 def best(expression: Expr) -> Expr:
     """The first of the equal forms by `rank`, and the expression itself where none is before it."""
     if isinstance(expression, (Indexed, Symbol)) or expression.is_number:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from sympy import Lambda, Symbol
+
 from symbolic.documents import DerivationPages
 from symbolic.errors import DerivationError
+from symbolic.matrices import ArrayOf, MatrixExpression
+from symbolic.matrixform import matrix_form
+from symbolic.moulds import Mould, skeleton, tensor_name
 from symbolic.programs import Program
-from symbolic.rules import Result, Step
+from symbolic.rules import Pattern, Result, Step
 from symbolic.tensors import Equation, Tensor
 from symbolic.verification import Report, verify
 
@@ -55,7 +60,50 @@ class Derivation(DerivationPages):
         Raises:
             DerivationError: there is none; lists those that there are.
         """
-        return result_of(self.results, key)
+        found = self._by_key.get(key)
+        return result_of(self.results, key) if found is None else found
+
+    @cached_property
+    def _by_key(self) -> dict[str, Result]:
+        return {result.tensor.key: result for result in reversed(self.results)}
+
+    def matrix_form(self, key: str, stacked: bool = False) -> MatrixExpression:
+        """The final form of a result in matrix notation: about one example, or `stacked` for all of them at once.
+
+        What equal layers have in common is written once.
+
+        Raises:
+            DerivationError: there is no result with this key.
+            NoMatrixForm: matrices cannot say it; names the part that they cannot.
+        """
+        result = self[key]
+        source = result.made_by
+        kind: Hashable = None
+        if source is not None:
+            kind = source.pattern.number, source.order, stacked, result.indices, self._about(source.pattern, result)
+            if kind in self._moulds:
+                return self._moulds[kind].cast(source.pattern.names)[0]
+        example = None if stacked else self.program.example
+        form = matrix_form(result.form, result.indices, self.tensors, example, result.tensor.shape)
+        if source is not None and _names_in(form) <= set(source.pattern.names):
+            self._moulds[kind] = Mould((form,), source.pattern.names)
+        return form
+
+    @cached_property
+    def _moulds(self) -> dict[Hashable, Mould]:
+        return {}
+
+    def _about(self, pattern: Pattern, result: Result) -> Hashable:
+        """What matrix notation looks at besides an expression: axes of tensors, and which of them are adjoints."""
+        places = {name: at for at, name in enumerate(pattern.names)}
+
+        def about(tensor: Tensor | None) -> Hashable:
+            if tensor is None:
+                return None
+            shape = tuple([places.get(extent, extent) for extent in tensor.shape])
+            return tensor.role == "adjoint", tensor.indices, shape
+
+        return about(result.tensor), tuple([about(self.tensors.get(name.name)) for name in pattern.names])
 
     @property
     def parts(self) -> tuple[Derivation, ...]:
@@ -107,3 +155,9 @@ class Derivation(DerivationPages):
     def verify(self, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
         """Evaluate both sides of every step with the independent evaluator: see `symbolic.verification.verify`."""
         return verify(self, points, seed, progress)
+
+
+def _names_in(form: MatrixExpression) -> set[Symbol]:
+    """The names of tensors and sizes in a matrix expression."""
+    slots = {slot for function in form.atoms(Lambda) for slot in function.variables}
+    return {*skeleton(form).names, *(tensor_name(array.key) for array in form.atoms(ArrayOf))} - slots

@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 import re
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import Protocol
 
 from sympy import Expr, Sum, Symbol
@@ -15,6 +16,7 @@ from sympy import Expr, Sum, Symbol
 from symbolic.activations import ACTIVATIONS, Activation, find_activation, z
 from symbolic.depth import Label
 from symbolic.errors import ArchitectureError, NameRefused
+from symbolic.moulds import Moulds, element, tensor_name
 from symbolic.tensors import Equation, FunctionName, Tensor, checked_name, index, over, size
 
 EXAMPLE, UNIT, PREVIOUS_UNIT = index("p"), index("j"), index("s")
@@ -131,14 +133,44 @@ class Dense:
         extents = tuple(extent for _, extent in batch)
         inputs = previous.shape[-1]
         where = (*letters, UNIT)
-        weights, bias = self.parameters(number, inputs, outputs)
+        weights, bias = (tensor_name(tensor.key) for tensor in self.parameters(number, inputs, outputs))
         preactivation = Tensor("z", "preactivation", number, (*extents, outputs), where)
         activation = Tensor("a", "activation", number, (*extents, outputs), where)
-        weighted = Sum(weights[UNIT, PREVIOUS_UNIT] * previous[(*letters, PREVIOUS_UNIT)], over(PREVIOUS_UNIT, inputs))
         # The bare z is no function application: the page writes a = z.
         bare = self.activation.expression == z
         function = None if bare else FunctionName(self.activation.name, self.activation.latex)
-        return (
-            Equation(preactivation, where, weighted + bias[UNIT]),
-            Equation(activation, where, self.activation.apply(preactivation[where], UNIT, outputs), function),
-        )
+        weighted = _weighted(letters, weights, tensor_name(previous.key), bias, inputs)
+        applied = _applied(self.activation, where, tensor_name(preactivation.key), outputs)
+        return Equation(preactivation, where, weighted), Equation(activation, where, applied, function)
+
+
+def _weighted(letters: tuple[Symbol, ...], weights: Symbol, previous: Symbol, bias: Symbol, inputs: Expr) -> Expr:
+    """The weighted inputs of a unit, and its bias."""
+    if not isinstance(inputs, Symbol):
+        return _sum_of_inputs(letters, weights, previous, bias, inputs)
+    return _weighted_moulds(letters).cast((weights, previous, bias, inputs))
+
+
+def _sum_of_inputs(letters: tuple[Symbol, ...], weights: Symbol, previous: Symbol, bias: Symbol, inputs: Expr) -> Expr:
+    weighted = element(weights, (UNIT, PREVIOUS_UNIT)) * element(previous, (*letters, PREVIOUS_UNIT))
+    return Sum(weighted, over(PREVIOUS_UNIT, inputs)) + element(bias, (UNIT,))
+
+
+def _applied(activation: Activation, where: tuple[Symbol, ...], preactivation: Symbol, outputs: Expr) -> Expr:
+    """The activation of a unit."""
+    if not isinstance(outputs, Symbol):
+        return activation.apply(element(preactivation, where), UNIT, outputs)
+    return _applied_moulds(activation, where).cast((preactivation, outputs))
+
+
+@lru_cache(maxsize=64)
+def _weighted_moulds(letters: tuple[Symbol, ...]) -> Moulds:
+    return Moulds(partial(_sum_of_inputs, letters), (*letters, UNIT, PREVIOUS_UNIT))
+
+
+@lru_cache(maxsize=64)
+def _applied_moulds(activation: Activation, where: tuple[Symbol, ...]) -> Moulds:
+    def make(preactivation: Symbol, outputs: Expr) -> Expr:
+        return activation.apply(element(preactivation, where), UNIT, outputs)
+
+    return Moulds(make, where)

@@ -8,7 +8,9 @@ its final form; the final form is read off the last step and stored nowhere else
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sympy import Basic, Expr, Symbol
 
@@ -136,7 +138,7 @@ class Step:
         yield self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Pattern:
     """Two results of a derivation with the same number are equal but for names, each name in the place of the other's.
 
@@ -145,6 +147,23 @@ class Pattern:
 
     number: int
     names: tuple[Symbol, ...]
+
+
+class Source(Protocol):
+    """What can make the steps of a result, and its final form alone, when they are asked for.
+
+    order: how the names of the pattern are sorted among each other and among the letters.
+    """
+
+    @property
+    def pattern(self) -> Pattern: ...
+
+    @property
+    def order(self) -> tuple[int, ...]: ...
+
+    def steps(self) -> tuple[Step, ...]: ...
+
+    def form(self) -> Expr: ...
 
 
 @dataclass(frozen=True)
@@ -162,10 +181,42 @@ class Result:
     named: bool = True
     pattern: Pattern | None = None
 
+    @classmethod
+    def of(cls, source: Source, tensor: Tensor, indices: tuple[Symbol, ...], named: bool = True) -> Result:
+        """The result whose steps are made by `source` when they are looked at."""
+        result = object.__new__(cls)
+        fields = {"tensor": tensor, "indices": indices, "named": named, "pattern": source.pattern, "source": source}
+        vars(result).update(fields)
+        return result
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            source = vars(self).get("source")
+            if name != "steps" or source is None:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return vars(self).setdefault("steps", source.steps())
+
     @property
+    def form(self) -> Expr:
+        """What stands after the last step."""
+        known = vars(self)
+        return known["source"].form() if "steps" not in known else self.steps[-1].after
+
+    @cached_property
     def equation(self) -> Equation:
         """The result, read off the last step."""
-        return Equation(self.tensor, self.indices, self.steps[-1].after)
+        return Equation(self.tensor, self.indices, self.form)
+
+    def under_no_name(self) -> Result:
+        """The same, put into a later result."""
+        source = self.made_by
+        return replace(self, named=False) if source is None else Result.of(source, self.tensor, self.indices, False)
+
+    @property
+    def made_by(self) -> Source | None:
+        """What makes the steps, unless somebody gave them."""
+        return vars(self).get("source")
 
     def __str__(self) -> str:
         head = f"{self.tensor[self.indices]} = " if self.named else ""

@@ -11,13 +11,14 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
-from sympy import Expr, Indexed, IndexedBase, Integer, Symbol
-from sympy.core.traversal import preorder_traversal
+from sympy import Basic, Expr, Indexed, IndexedBase, Integer, Symbol
 
 from symbolic.depth import Label, label_text, split_label
 from symbolic.errors import NameRefused, ProgramError
 from symbolic.extrema import without_extrema
+from symbolic.moulds import element, tensor_name
 
 ROLES = (
     "input", "target", "parameter", "preactivation", "activation",
@@ -54,6 +55,11 @@ def checked_name(name: object, what: str = "name") -> str:
     return name
 
 
+@lru_cache(maxsize=4096)
+def _checked_tensor_name(name: str) -> str:
+    return checked_name(name, "tensor name")
+
+
 def _checked_letter(name: object, what: str) -> None:
     if not isinstance(name, str) or not IDENTIFIER.match(name) or len(name) > LONGEST_NAME:
         raise NameRefused(f"{what} {name!a} must be a letter followed by letters, digits or underscores")
@@ -61,8 +67,15 @@ def _checked_letter(name: object, what: str) -> None:
 
 def index(letter: str) -> Symbol:
     """An index symbol. It runs from 0 to size - 1 in code, from 1 to size on the page."""
+    return _index(letter) if isinstance(letter, str) else _new_index(letter)
+
+
+def _new_index(letter: str) -> Symbol:
     _checked_letter(letter, "index")
     return Symbol(letter, integer=True, nonnegative=True)
+
+
+_index = lru_cache(maxsize=1024)(_new_index)
 
 
 def is_letter(node: object) -> bool:
@@ -77,8 +90,15 @@ def free_letters(expression: Expr) -> set[Symbol]:
 
 def size(name: str) -> Symbol:
     """A size that is not fixed yet, such as the number of units n_1 of a layer or the number of examples N."""
+    return _size(name) if isinstance(name, str) else _new_size(name)
+
+
+def _new_size(name: str) -> Symbol:
     _checked_letter(name, "size")
     return Symbol(name, integer=True, positive=True)
+
+
+_size = lru_cache(maxsize=4096)(_new_size)
 
 
 def over(letter: Symbol, extent: Expr | int) -> tuple[Symbol, int, Expr]:
@@ -106,7 +126,10 @@ class Tensor:
     of: str | None = None
 
     def __post_init__(self) -> None:
-        checked_name(self.name, "tensor name")
+        if isinstance(self.name, str):
+            _checked_tensor_name(self.name)
+        else:
+            checked_name(self.name, "tensor name")
         if self.role not in ROLES:
             raise ProgramError(f"tensor {self.name}: role {self.role!r} is not one of {', '.join(ROLES)}")
         if self.layer is not None:
@@ -122,12 +145,12 @@ class Tensor:
             raise ProgramError(f"tensor {self.key}: {len(extents)} axes but {len(self.indices)} index letters")
         check_letters(self.indices, f"tensor {self.key}")
 
-    @property
+    @cached_property
     def key(self) -> str:
         """The name that identifies the tensor in a program, in parameter dictionaries and in generated code."""
         return self.name if self.layer is None else f"{self.name}{label_text(self.layer)}"
 
-    @property
+    @cached_property
     def element(self) -> Expr:
         """The tensor at its usual indices: z1[p, j]; for a scalar, its symbol."""
         return self[self.indices]
@@ -137,8 +160,10 @@ class Tensor:
         if len(where) != len(self.shape):
             raise ProgramError(f"tensor {self.key} has {len(self.shape)} axes, but {len(where)} indices were given")
         if not where:
-            return Symbol(self.key, real=True)
-        return Indexed(IndexedBase(Symbol(self.key, real=True)), *where)
+            return tensor_name(self.key)
+        if all(isinstance(one, Symbol) for one in where):
+            return element(tensor_name(self.key), where)
+        return Indexed(IndexedBase(tensor_name(self.key)), *where)
 
 
 def _extent(name: str, entry: object) -> Expr:
@@ -154,11 +179,20 @@ def _extent(name: str, entry: object) -> Expr:
 
 def check_letters(indices: tuple[Symbol, ...], what: str) -> None:
     """Refuse index letters that were not made by `index`, or of which one stands twice."""
+    if all(isinstance(letter, Symbol) for letter in indices) and _are_letters(tuple(indices)):
+        return
     for letter in indices:
         if not is_letter(letter) or letter != index(letter.name):
             raise ProgramError(f"{what}: {letter} is no index letter; make it with index({str(letter)!r})")
     if len(set(indices)) != len(indices):
         raise ProgramError(f"{what}: an index letter stands twice in {', '.join(map(str, indices))}")
+
+
+@lru_cache(maxsize=1024)
+def _are_letters(symbols: tuple[Symbol, ...]) -> bool:
+    return len(set(symbols)) == len(symbols) and all(
+        is_letter(one) and IDENTIFIER.match(one.name) and one == index(one.name) for one in symbols
+    )
 
 
 def key_of(element: Expr) -> str | None:
@@ -177,13 +211,13 @@ def indices_of(element: Expr) -> tuple[Expr, ...]:
 
 def elements(expression: Expr) -> Iterator[Expr]:
     """Every tensor element in `expression`, left to right in SymPy's canonical order, repetitions included."""
-    walk = preorder_traversal(expression)
-    for node in walk:
-        if isinstance(node, Indexed):
+    stack: list[Basic] = [expression]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, Indexed) or (isinstance(node, Symbol) and key_of(node) is not None):
             yield node
-            walk.skip()
-        elif isinstance(node, Symbol) and key_of(node) is not None:
-            yield node
+        elif node.args:
+            stack.extend(reversed(node.args))
 
 
 @dataclass(frozen=True)
