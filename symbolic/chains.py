@@ -17,11 +17,13 @@ from symbolic.linewidth import width
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import matrix_form
 from symbolic.pages.blocks import PAPER, Label, Line, Medium
-from symbolic.rules import Step
+from symbolic.rules import DIFFERENTIATE, NAME, Step
 from symbolic.tensors import Equation, elements, key_of
 
 # How much narrower a line in a box is, in em.
 BOX = 4.0
+# Steps that are not mentioned where a notation writes what comes out as it wrote what went in.
+UNSEEN = (NAME.name, DIFFERENTIATE.name)
 # The letter with which a named function is defined: the first that a notation leaves free.
 VARIABLES = ("t", "x", "u", "v", "s", "q")
 
@@ -60,7 +62,7 @@ class ChainWriter:
                 previous = None
                 continue
             if previous == (as_matrix, text) and lines:
-                lines[-1].label(labels)
+                lines[-1].label([label for label in labels if label.text not in UNSEEN])
                 continue
             if left == text:
                 continue
@@ -146,7 +148,9 @@ class ChainWriter:
     def functions(self, equations: Iterable[Equation]) -> list[Line]:
         """What each named function is, once, of a letter that stands for nothing else."""
         lines: dict[str, Line] = {}
-        taken = self.printer.notation.letters.values()
+        notation = self.printer.notation
+        example = () if self.printer.example is None else (notation.index(self.printer.example),)
+        taken = {*notation.letters.values(), *notation.indices.values(), *example}
         variable = next(Symbol(letter) for letter in VARIABLES if letter not in taken)
         for equation in equations:
             argument = self.argument(equation)

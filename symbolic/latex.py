@@ -156,6 +156,15 @@ class LatexPrinter(StackPrinter):
         finally:
             self._marking = before
 
+    @contextmanager
+    def marked(self) -> Iterator[None]:
+        """Print with the example marked everywhere."""
+        before, self._marking = self._marking, True
+        try:
+            yield
+        finally:
+            self._marking = before
+
     def component(self, function: FunctionName, argument: Tensor, element: Expr) -> str:
         """f(v)_j for a function that takes the whole vector v; j stands where `element` has it."""
         with self.lettering(element):
@@ -310,10 +319,11 @@ class LatexPrinter(StackPrinter):
         return self._text(node.args[0])
 
     def _print_Ones(self, node: Ones) -> str:
-        return self.notation.ones
+        return self.notation.ones if self._value_of is None else self._shaped(self.notation.ones, node.args[0])
 
     def _print_Identity(self, node: Identity) -> str:
-        return self.notation.identity
+        sizes = (node.args[0], node.args[0])
+        return self.notation.identity if self._value_of is None else self._shaped(self.notation.identity, *sizes)
 
     def _print_Diagonal(self, node: Diagonal) -> str:
         return f"{self.notation.diagonal}{brackets(self._text(node.args[0]))}"
@@ -324,6 +334,8 @@ class LatexPrinter(StackPrinter):
             return self._print_ArrayOf(inner, transposed=True)
         if isinstance(inner, RowOf):
             return self._print_RowOf(inner, transposed=True)
+        if self._value_of is not None and isinstance(inner, (Jacobian, Gradient, PartialGradient, Ones)):
+            return f"{self._text(inner)}^{braced(self.notation.transpose)}"  # its shape has put it in brackets
         return rf"{self._bracketed(inner, ATOM)}^{braced(self.notation.transpose)}"
 
     def _print_Product(self, node: Product) -> str:

@@ -228,7 +228,7 @@ def objective_equations(
 def target_facts(loss: Loss, target: Tensor) -> tuple[Fact, ...]:
     """What a loss declares of its targets, as facts of a program."""
     total = Sum(target.element, over(UNIT, target.shape[-1]))
-    return (Fact(total, Integer(1), "the entries of y sum to 1"),) if loss.target_sums_to_one else ()
+    return (Fact(total, Integer(1), "the target's entries sum to 1"),) if loss.target_sums_to_one else ()
 
 
 def target_intervals(loss: Loss, target: Tensor) -> dict[str, tuple[int, int]]:

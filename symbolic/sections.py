@@ -48,7 +48,6 @@ OTHER = {"matrix": "In index notation", "component": "In matrix notation"}
 class ResultWriter:
     """Writes the results of one derivation one after the other: the cost is linear in their number.
 
-    used:  the rules that were named, by name; several writers of one page may share it.
     rows:  what verification found, by quantity and number of the step.
     whys:  the questions of the page, each asked once.
     shown_as: by the key of a tensor whose line is not written, the key of one whose line says the same.
@@ -56,7 +55,7 @@ class ResultWriter:
 
     def __init__(
         self, derivation: Derivation, notation: Notation, form: str, detail: str, medium: Medium,
-        used: dict[str, Rule], rows: Mapping[tuple[str, str], Row], shown_as: Mapping[str, str],
+        rows: Mapping[tuple[str, str], Row], shown_as: Mapping[str, str],
         whys: Whys,
     ) -> None:  # fmt: skip
         self.derivation = derivation
@@ -68,7 +67,6 @@ class ResultWriter:
         self.others = ChainWriter(self.printer, other, medium)
         self.detail = detail
         self.medium = medium
-        self.used = used
         self.rows = rows
         self.shown_as = shown_as
         self.whys = whys
@@ -130,26 +128,22 @@ class ResultWriter:
     def _lead(self, result: Result) -> Text:
         source = Formula(self.printer.bare(self.tensors[result.tensor.of or ""]))
         if self.program.example is None or result.tensor.role != "gradient":
-            return text("By {source}:", source=source)
+            return text("With respect to {source}:", source=source)
         one = self.program.example in result.indices and not result.named
-        return text("By {source}, " + ("one example:" if one else "all examples:"), source=source)
+        return text("With respect to {source}, " + ("one example:" if one else "all examples:"), source=source)
 
     def _chain(self, result: Result, marks: Mapping[int, str], writer: ChainWriter) -> list[Line]:
         first = result.steps[0].before
         heads = [result.tensor[result.indices], first] if introduces_name(result) else [first]
         items: list[tuple[Basic, Sequence[Label]]] = [(first, ())]
         if len(heads) == 2:
-            self.used[DEFINITION.name] = DEFINITION
-            items = [(first, (Label(DEFINITION.name, law_text(DEFINITION.law)),))]
+            items = [(first, (label_of_rule(DEFINITION),))]
         for number, step in enumerate(result.steps, 1):
             items.append((step.after, (self.label(step, result, str(number), marks.get(number, "")),)))
         return writer.chain(heads, items, result.indices, result.tensor.shape)
 
     def label(self, step: Step, result: Result, number: str, mark: str = "") -> Label:
         """What stands beside the line of a step; number: of the step, as the verification's report has it."""
-        self.used[step.rule.name] = step.rule
-        for inner in step.substeps if self.detail == "rule" or self.medium.unfolds else ():
-            self.used[inner.rule.name] = inner.rule
         checks = [self.rows.get((result.tensor.key, f"{number}{of}")) for of in ("", MATRIX_ROW)]
         found = [row for row in checks if row is not None]
         row = next((row for row in found if not row.ok), found[0] if found else None)
@@ -201,7 +195,13 @@ class ResultWriter:
 def label_of(step: Step, target: str = "", mark: str = "", row: Row | None = None, name: str = "") -> Label:
     """The label of a step's line; name: what the page itself calls the rule."""
     said = f"{step.label} ({name})" if name else step.label
-    return Label(said, law_text(step.rule.law), target, mark, "" if row is None else checked(row))
+    found = "" if row is None else checked(row)
+    return Label(said, law_text(step.rule.law), target, mark, found, step.rule.name)
+
+
+def label_of_rule(rule: Rule) -> Label:
+    """The label of a line that a rule makes without a step."""
+    return Label(rule.name, law_text(rule.law), rule=rule.name)
 
 
 def checked(row: Row) -> str:

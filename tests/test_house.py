@@ -13,7 +13,7 @@ STANDARD = {
     "bisect", "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
     "signal", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing",
-    "unicodedata", "warnings", "webbrowser", "base64", "html",
+    "unicodedata", "warnings", "webbrowser", "base64", "html", "xml",
     "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect",
 }  # fmt: skip
 

@@ -124,7 +124,7 @@ MUST_SAY = [
         r"\nabla_{b^{[1]}} J &= \frac{1}{N} \sum_{p=1}^{N} \delta^{[1](p)}",
     ]),
     ("3 -> 4 relu -> 2 softmax; cross_entropy", "matrix", [
-        r"\delta^{[2]} &= a^{[2]} - y", r"\by{the entries of y sum to 1}", r"\circ \mathbf{1}\{z^{[1]} > 0\}",
+        r"\delta^{[2]} &= a^{[2]} - y", r"\by{the target's entries sum to 1}", r"\circ \mathbf{1}\{z^{[1]} > 0\}",
         r"\operatorname{ReLU}(t) &= \max(0, t)",
     ]),
     ("3 -> 4 tanh -> 2 identity; half_squared_error", "component", [

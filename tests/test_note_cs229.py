@@ -34,7 +34,7 @@ LINES = (
     r"&= \operatorname{diag}(\hat{y}) - \hat{y} \hat{y}^{\top} \by{reuse the output}",
     r"\nabla_{\hat{y}} \mathcal{L}(\hat{y}, y) &= -\frac{y}{\hat{y}} \by{differentiate}",
     r"&= (\operatorname{diag}(\hat{y}) - \hat{y} \hat{y}^{\top}) \nabla_{\hat{y}} \mathcal{L}(\hat{y}, y)",
-    r"&= \hat{y} - y \by{the entries of y sum to 1}",
+    r"&= \hat{y} - y \by{the target's entries sum to 1}",
     r"\sum_{i=1}^{k} y_i \log\left(\frac{e^{z_i^{[N]}}}{\sum_{m=1}^{k} e^{z_m^{[N]}}}\right)",
     r"&= \frac{e^{z_j^{[N]}} \sum_{i=1}^{k} y_i}{\sum_{m=1}^{k} e^{z_m^{[N]}}} - y_j",
     r"&= \hat{y}_j - y_j",

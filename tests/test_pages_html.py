@@ -1,5 +1,6 @@
 """Pages as HTML: well formed, self-contained, safe; read by html5lib, and shown by a browser without network."""
 
+import importlib.util
 import re
 import sys
 from functools import cache
@@ -315,3 +316,11 @@ def test_formulas_of_one_display_meet_at_their_relations(pages):
         "[...one.querySelectorAll(':scope > .line > .relation')].map(sign => sign.getBoundingClientRect().left)).size);"
     )
     assert set(measure(pages["long", False], script, width=1200).strip("[]").split(",")) == {"1"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("math_core") is None, reason="math-core is missing: pip install math-core")
+def test_a_prime_stands_beside_what_it_marks():
+    """As a superscript it would be raised twice."""
+    assert mathml("g'(z)").startswith("<math><mrow><mi>g</mi><mo")
+    assert "<msup" not in mathml(r"\operatorname{ReLU}'(z)") and "\u2032" in mathml(r"\operatorname{ReLU}'(z)")
+    assert "<msub><mrow><mi>n</mi>" in mathml("n_2'")

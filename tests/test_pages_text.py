@@ -198,7 +198,7 @@ def test_links_lead_to_anchors_that_are_there():
     ))  # fmt: skip
     assert '## <a id="head"></a>Head\n' in found
     assert "## Not linked\n" in found
-    assert '<a id="eq-z"></a>\n\n```math' in found
+    assert "eq-z" not in found  # a label stands in a formula, which cannot be a link
     assert r"[see z\^\[1\]](#head) and lost" in found
     assert r"&\qquad {} + c && \text{chain rule}" in found
 

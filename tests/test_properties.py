@@ -22,7 +22,7 @@ N = size("n")
 i, j, k, m = (index(letter) for letter in "ijkm")
 A, B = Tensor("A", "input", shape=(N, N)), Tensor("B", "input", shape=(N, N))
 u, v, y = Tensor("u", "input", shape=(N,)), Tensor("v", "input", shape=(N,)), Tensor("y", "target", shape=(N,))
-UNIT = Fact(Sum(y[i], over(i, N)), Integer(1), "the entries of y sum to 1")
+UNIT = Fact(Sum(y[i], over(i, N)), Integer(1), "the target's entries sum to 1")
 FREE = (i, j)
 LEAVES = (A, B, u, v, y)
 

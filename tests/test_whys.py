@@ -128,7 +128,7 @@ def test_a_part_of_the_slope_cancels():
 def test_softmax_cancels_under_cross_entropy_and_stays_under_squared_error():
     ((_, question, answer),) = questions(SOFTMAX, "cancel")
     assert question == "Why does $a_i^{[2]}$ cancel?"
-    assert answer.endswith("= a_j^{[2]} - y_j$, because the entries of y sum to 1.")
+    assert answer.endswith("= a_j^{[2]} - y_j$, because the target's entries sum to 1.")
     ((_, question, answer),) = questions("3 -> 2 softmax; half_squared_error", "stay")
     assert question == "Why does $a_j^{[1]}$ stay as a factor?"
     assert not questions("3 -> 2 softmax; half_squared_error", "cancel") and not questions(SOFTMAX, "stay")

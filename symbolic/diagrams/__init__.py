@@ -10,7 +10,7 @@ from symbolic.diagrams.columns import network
 from symbolic.diagrams.dot import dot
 from symbolic.diagrams.graph import graph
 from symbolic.diagrams.records import Column, Diagram, Edge, Node
-from symbolic.diagrams.svg import svg
+from symbolic.diagrams.svg import svg, svg_file
 from symbolic.diagrams.tikz import tikz
 from symbolic.errors import UsageError, nearest
 from symbolic.induction import GeneralDerivation
@@ -22,7 +22,7 @@ KINDS: Mapping[str, Callable[[Derivation | GeneralDerivation, Notation], Diagram
 )
 # What writes a diagram, by the ending of a file's name.
 FORMATS: Mapping[str, Callable[[Diagram], str]] = MappingProxyType(
-    {".dot": dot, ".gv": dot, ".tikz": tikz, ".tex": tikz, ".svg": svg}
+    {".dot": dot, ".gv": dot, ".tikz": tikz, ".tex": tikz, ".svg": svg_file}
 )
 
 

@@ -39,13 +39,18 @@ PHONE, SMALLEST = 360.0, 9.0
 _PREFIX = re.compile(r"[A-Za-z][A-Za-z0-9_-]*\Z")
 
 
-def svg(diagram: Diagram, prefix: str = "diagram") -> str:
+def svg_file(diagram: Diagram) -> str:
+    """The diagram as a file of its own, which is shown at its natural size."""
+    return svg(diagram, inside=False)
+
+
+def svg(diagram: Diagram, prefix: str = "diagram", inside: bool = True) -> str:
     """The diagram as an <svg> element.
 
-    It is as wide as the place where it stands, up to its natural width, which the viewBox says, and down to where its
-    letters could not be read; a wide one wants a place that scrolls.
+    Inside a page it is as wide as the place where it stands, up to its natural width, which the viewBox says, and down
+    to where its letters could not be read; a wide one wants a place that scrolls.
 
-    prefix: begins its ids; each diagram of a page has one of its own.
+    prefix: begins its ids; each diagram of a page has one of its own. inside: not a file of its own.
 
     Raises:
         UsageError: the prefix cannot begin an id.
@@ -54,10 +59,11 @@ def svg(diagram: Diagram, prefix: str = "diagram") -> str:
         raise UsageError(f"prefix must be a letter followed by letters, digits, hyphens or underscores, not {prefix!a}")
     scene = drawn(diagram)
     least = min(scene.width, scene.width * SMALLEST / NOTE) if scene.width > PHONE else 0.0
+    wide, high = _n(scene.width), _n(scene.height)
+    size = f'style="max-width: {wide}px; min-width: {_n(least)}px"' if inside else f'width="{wide}" height="{high}"'
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" class="deltaform-diagram" viewBox="0 0 {_n(scene.width)} '
-        f'{_n(scene.height)}" style="max-width: {_n(scene.width)}px; min-width: {_n(least)}px" role="img" '
-        f'aria-labelledby="{prefix}-title {prefix}-desc">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="deltaform-diagram" viewBox="0 0 {wide} {high}" {size} '
+        f'role="img" aria-labelledby="{prefix}-title {prefix}-desc">',
         f'<title id="{prefix}-title">{escape(diagram.heading)}</title>',
         f'<desc id="{prefix}-desc">{escape(diagram.alt)}</desc>',
         f"<style>{STYLE}</style>",

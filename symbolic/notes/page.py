@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 from sympy import Basic
 
@@ -22,10 +23,10 @@ from symbolic.notes.exposition import (
 )
 from symbolic.pages import blocks
 from symbolic.pages.blocks import Code, Fold, Formula, Formulas, Label, Line, Medium, Page, Piece, Text, anchor_of, text
-from symbolic.pages.laws import law_text, rules_used
+from symbolic.pages.laws import rules_used
 from symbolic.pages.verdicts import verdict
 from symbolic.rules import DEFINITION, SHAPES, Rule, Step
-from symbolic.sections import label_of
+from symbolic.sections import label_of, label_of_rule
 from symbolic.tensors import Tensor, is_letter
 from symbolic.verification import Report
 
@@ -45,7 +46,7 @@ class _Composer:
         self.report = report
         self.rows = {} if report is None else {(row.quantity, row.number): row for row in report.rows}
         self.writers: dict[tuple[str, str], ChainWriter] = {}
-        self.used: dict[str, Rule] = {}
+        self.also: list[Rule] = []
         self.headings = 0
 
     def writer(self, setting: Setting, form: str) -> ChainWriter:
@@ -56,7 +57,7 @@ class _Composer:
 
     def page(self) -> Page:
         written = [one for block in self.exposition.blocks for one in self.blocks(block)]
-        end = [*verdict(self.report), *rules_used(self.used.values())]
+        end = [*verdict(self.report), *rules_used(written, self.also)]
         return Page((self.exposition.title,), (), (*written, *end), self.detail)
 
     def blocks(self, block: Block) -> Iterator[blocks.Block]:
@@ -97,7 +98,7 @@ class _Composer:
     def display(self, block: Display) -> Formulas:
         lines: list[Line] = []
         if block.shapes:
-            self.used[SHAPES.name] = SHAPES
+            self.also = [SHAPES]
         for part in block.parts:
             if isinstance(part, Chain):
                 lines += self.chain(part.final if self.detail == "result" else part, block)
@@ -110,16 +111,14 @@ class _Composer:
                 lines += self.writer(part.setting, "component").functions(part.setting.program.equations)
             else:
                 lines += part.lines(self.exposition.notation)
-        if not block.labels or block.number or self.detail == "result":
+        unlabelled = not block.labels or block.number or block.boxed or block.columns > 1 or self.detail == "result"
+        if unlabelled:
             lines = [line.bare for line in lines]
         return Formulas(tuple(lines), block.boxed, block.braced, block.columns, block.number)
 
     def chain(self, chain: Chain, block: Display) -> list[Line]:
         writer = self.writer(chain.setting, chain.form)
-        named = block.labels and not block.number and not block.boxed and block.columns == 1
-        for step in chain.steps if named and self.detail != "result" else ():
-            self.used[step.rule.name] = step.rule
-        definition = (Label(DEFINITION.name, law_text(DEFINITION.law)),)
+        definition = (label_of_rule(DEFINITION),)
         items: list[tuple[Basic, tuple[Label, ...]]] = [(chain.heads[-1], definition if len(chain.heads) > 1 else ())]
         names = len(chain.heads) - 1
         for number, step in enumerate(chain.steps, names + 1):
@@ -147,12 +146,11 @@ class _Composer:
                 inner = [substep for step in part.steps for substep in step.substeps]
                 sides = [side for step in inner for side in (step.before, step.after)]
                 with writer.printer.lettering(*part.heads, *sides), writer.printer.marking(*sides):
-                    lines = writer.substeps(inner, lambda step, part=part, at=numbers: self.used_in(part, step, at))  # type: ignore[misc]
+                    lines = writer.substeps(inner, partial(self.smaller_label, part, numbers))
                 if lines:
                     yield Fold("rule", text("In smaller steps"), (Formulas(tuple(lines)),))
 
-    def used_in(self, chain: Chain, step: Step, numbers: dict[int, str]) -> Label:
-        self.used[step.rule.name] = step.rule
+    def smaller_label(self, chain: Chain, numbers: dict[int, str], step: Step) -> Label:
         return self.label(chain, step, numbers.get(id(step), ""))
 
     def label(self, chain: Chain, step: Step, number: str) -> Label:

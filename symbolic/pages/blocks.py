@@ -7,7 +7,7 @@ A page is composed once, of a derivation or of a note, and each format writes it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
@@ -75,6 +75,7 @@ class Label:
     target:  the anchor of the line that was used, or "".
     mark:    "(a)", where smaller steps stand under that letter, or "".
     checked: what verification found of the step, such as "holds at 3 points, relative error 2e-49"; "" if not asked.
+    rule:    the rule's name, as the list of rules has it.
     """
 
     text: str
@@ -82,6 +83,7 @@ class Label:
     target: str = ""
     mark: str = ""
     checked: str = ""
+    rule: str = ""
 
 
 @dataclass
@@ -207,6 +209,17 @@ class Picture:
 
 
 Block: TypeAlias = "Heading | Paragraph | Listing | Terms | Table | Formulas | Fold | Derived | Picture"
+
+
+def lines_of(blocks: Iterable[Block]) -> Iterator[Line]:
+    """Every line of a page, folded ones too, each once."""
+    for block in blocks:
+        if isinstance(block, Formulas):
+            yield from block.lines
+        elif isinstance(block, Fold):
+            yield from lines_of(block.blocks)
+        elif isinstance(block, Derived):
+            yield from lines_of((block.final, block.chain, *block.folds))
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from symbolic.pages.laws import rules_used
 from symbolic.pages.sameness import result_kind, runs, same_for
 from symbolic.pages.setup import SetUp
 from symbolic.pages.verdicts import verdict
-from symbolic.rules import Result, Rule
+from symbolic.rules import Result
 from symbolic.sections import ResultWriter
 from symbolic.whys import Whys
 
@@ -88,13 +88,11 @@ class _Composer:
         self.detail = detail
         self.report = report
         self.medium = medium
-        self.used: dict[str, Rule] = {}
         self.shown_as: dict[str, str] = {}
         rows = {} if report is None else {(row.quantity, row.number): row for row in report.rows}
         whys = Whys(form)
         self.parts = [
-            ResultWriter(part, notation, form, detail, medium, self.used, rows, self.shown_as, whys)
-            for part in derivation.parts
+            ResultWriter(part, notation, form, detail, medium, rows, self.shown_as, whys) for part in derivation.parts
         ]
         self.setup = SetUp(derivation, notation, form, self.parts)
         self.sections = runs(self._sections(), lambda section: section.layer, lambda section: section.kind)
@@ -116,7 +114,7 @@ class _Composer:
             *self._summary(),
             *verdict(self.report),
         ]
-        blocks += rules_used(self.used.values())
+        blocks += rules_used(blocks)
         return Page(text("Backpropagation"), self.setup.title(), tuple(blocks), self.detail)
 
     @property
@@ -193,10 +191,16 @@ class _Composer:
             "layers {layers} one after the other, at any depth.",
             depth=Formula(self.notation.depth),
             layer=Formula(self.notation.any_layer),
-            given=Formula(step.printer.doprint(step.derivation.given[0].element)),
+            given=Formula(self._given(step)),
             after=Formula(self.notation.layer_number(LAYER + 1)),
             layers=Formula(rf"{self.notation.layer_number(DEPTH - 1)}, \dots, {self.notation.layer_number(1)}"),
         ))  # fmt: skip
+
+    def _given(self, step: ResultWriter) -> str:
+        """What the step takes for granted, as the page writes it."""
+        tensor = step.derivation.given[0]
+        form = step.lines.matrix(tensor.element, tensor.indices, tensor.shape)
+        return step.printer.doprint(tensor.element if form is None else form)
 
     # ------------------------------------------------------------------ summary
 

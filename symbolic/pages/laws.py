@@ -6,17 +6,17 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 
-from symbolic.pages.blocks import Block, Formula, Heading, Piece, Terms, Text, anchor_of, text
+from symbolic.pages.blocks import Block, Formula, Heading, Piece, Terms, Text, anchor_of, lines_of, text
 from symbolic.rules import RULES, Rule
 
 # A word of a law that is a formula.
 FORMULA = re.compile(r"partial|[A-Za-z]|[*=<>+-]|[A-Za-z0-9^]*[_/\[\]='()][A-Za-z0-9_/\[\]='()^-]*")
 
 
-def rules_used(rules: Iterable[Rule]) -> Iterator[Block]:
-    """The laws of the rules that a page names, in the order of the table."""
-    order = {rule.name: n for n, rule in enumerate(RULES)}
-    used = sorted(rules, key=lambda rule: (order.get(rule.name, len(order)), rule.name))
+def rules_used(blocks: Iterable[Block], also: Iterable[Rule] = ()) -> Iterator[Block]:
+    """The laws of the rules that the lines of a page name, in the order of the table."""
+    named = {label.rule for line in lines_of(blocks) for label in line.labels} | {rule.name for rule in also}
+    used = [rule for rule in RULES if rule.name in named]
     if used:
         yield Heading(text("Rules used"), anchor="rules")
         yield Terms(tuple((rule.name, (*law_text(rule.law), "."), anchor_of("rule", rule.name)) for rule in used))
@@ -41,7 +41,8 @@ def law_text(law: str) -> Text:
         formula = bare.replace("partial", r"\partial ").replace("*", r"\,")
         last = pieces[-1] if pieces else None
         if isinstance(last, Formula):
-            pieces[-1] = Formula(f"{last.latex} {formula}")
+            apart = r"\, " if last.latex[-1].isalnum() and formula[0].isalpha() else " "
+            pieces[-1] = Formula(f"{last.latex}{apart}{formula}")
         else:
             pieces += [space, Formula(formula)] if space else [Formula(formula)]
         if word != bare:

@@ -18,7 +18,6 @@ from symbolic.pages.blocks import (
     Formula,
     Formulas,
     Heading,
-    Label,
     Line,
     Link,
     Listing,
@@ -83,9 +82,9 @@ def _html(words: str) -> str:
 
 
 class _Writer:
-    """Writes blocks; links lead to anchors that the page has, and anchors are written where something leads to them.
+    """Writes blocks; links lead to anchors that the page has, and anchors are written where one leads to them.
 
-    targets: what links and labels lead to. anchors: what there is.
+    targets: what links lead to; a label stands in a formula, which cannot be a link. anchors: what there is.
     """
 
     def __init__(self, page: Page) -> None:
@@ -93,8 +92,10 @@ class _Writer:
         self.targets: set[str] = set()
         self.anchors: set[str] = set()
         for part in _parts(page.blocks):
-            self.targets |= {part.target} if isinstance(part, (Link, Label)) else set()
-            self.anchors |= {part} if isinstance(part, str) else set()
+            if isinstance(part, Link):
+                self.targets.add(part.target)
+            else:
+                self.anchors.add(part)
         self.written: set[str] = set()
 
     # ------------------------------------------------------------------ running text
@@ -184,8 +185,8 @@ class _Writer:
         yield f"```math\n{display(block)}\n```"
 
 
-def _parts(blocks: Iterable[Block]) -> Iterator[Link | Label | str]:
-    """Every link and label of the blocks, and, as words, every anchor."""
+def _parts(blocks: Iterable[Block]) -> Iterator[Link | str]:
+    """Every link of the blocks, and, as words, every anchor."""
     for block in blocks:
         if isinstance(block, (Heading, Paragraph)):
             yield block.anchor
@@ -199,7 +200,6 @@ def _parts(blocks: Iterable[Block]) -> Iterator[Link | Label | str]:
             yield from (link for row in (block.head, *block.rows) for cell in row for link in _links(cell))
         elif isinstance(block, Formulas):
             yield from (line.anchor for line in block.lines)
-            yield from (label for line in block.lines for label in line.labels)
         elif isinstance(block, Derived):
             yield block.anchor
             yield from _parts((Paragraph(block.lead), block.final, block.chain, *block.folds))

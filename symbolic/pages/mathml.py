@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import cache
 from typing import TYPE_CHECKING
+from xml.etree import ElementTree
 
 from symbolic.errors import MissingExtra, UsageError
 
@@ -17,6 +18,7 @@ DASH = ("---", "\u2014")
 # What math-core writes, and what is written instead: an entity that only HTML knows; a lone combining line, which
 # browsers set below; a sign that HTML needs no entity for; a mark that asks for a style of script letters.
 PLAIN = {"&ApplyFunction;": "\u2061", "\u0332": "\u203e", "&gt;": ">", "\ufe00": ""}
+PRIME = "\u2032"
 
 
 def require_math_core() -> None:
@@ -65,4 +67,24 @@ def mathml(latex: str, display: bool = False) -> str:
         ) from error
     for found, instead in PLAIN.items():
         text = text.replace(found, instead)
-    return text.replace('<math display="block">', '<math displaystyle="true">', 1)
+    text = text.replace('<math display="block">', '<math displaystyle="true">', 1)
+    return _with_primes_beside(text) if PRIME in text else text
+
+
+def _with_primes_beside(text: str) -> str:
+    """The formula with each prime right behind what it marks: as a superscript it would be raised and made small twice,
+    because fonts draw it raised and small.
+    """
+    root = ElementTree.fromstring(text)
+    for node in root.iter():
+        if node.tag in ("msup", "msubsup") and node[-1].tag == "mo" and node[-1].text == PRIME:
+            base, *below, prime = node
+            prime.attrib |= {"lspace": "0", "rspace": "0"}
+            marked = ElementTree.Element("mrow")
+            marked.extend((base, prime))
+            tail = node.tail
+            node.clear()
+            node.tail = tail
+            node.tag = "msub" if below else "mrow"
+            node.extend([marked, *below] if below else [base, prime])
+    return ElementTree.tostring(root, encoding="unicode", short_empty_elements=False)

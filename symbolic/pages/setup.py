@@ -13,6 +13,7 @@ from symbolic.depth import DEPTH
 from symbolic.expressions import Undefined
 from symbolic.latex import LatexPrinter
 from symbolic.linewidth import width
+from symbolic.matrixform import matrix_form, stacked_form
 from symbolic.notation import Notation
 from symbolic.pages.blocks import (
     DOTS,
@@ -187,7 +188,9 @@ class SetUp:
             if run.others:
                 numbers = [_number(layer[0][0]) or 0 for layer in run.others]
                 rows.append(((Formula(r"\vdots"),), same_for(numbers, self.notation), (), ()))
-        return Table((text("symbol"), text("what it is"), text("shape"), ()), tuple(rows))
+        head = (text("symbol"), text("what it is"), text("shape"), text("in numbers"))
+        known = any(row[3] for row in rows)
+        return Table(head, tuple(rows)) if known else Table(head[:3], tuple(row[:3] for row in rows))
 
     def _row(self, part: ResultWriter, tensor: Tensor) -> tuple[Text, ...]:
         program, printer = part.program, part.printer
@@ -234,25 +237,44 @@ class SetUp:
             asked = [*asked[:2], Formula(r"\dots"), *asked[-2:]]
         whole = Formula(self.printer.bare(self.program.tensors[self.program.objective]))
         said = text(
-            "Wanted: the derivatives of {whole}, to be {sense}d, by {asked}.",
+            "Wanted: the derivatives of {whole}, to be {sense}d, with respect to {asked}.",
             whole=whole, sense=self.program.sense, asked=enumerated(asked),
         )  # fmt: skip
         if self.program.example is None:
             return said
         mark = self.notation.example_mark(self.program.example)
         if self.notation.mark_examples:
-            return said + text(" The mark {mark} is that of an example.", mark=Formula(f"{{}}^{{{mark}}}"))
+            return said + text(
+                " The mark {mark} is on what belongs to example {example}.",
+                mark=Formula(f"{{}}^{{{mark}}}"), example=Formula(self.notation.index(self.program.example)),
+            )  # fmt: skip
         sign = "_" if self.notation.example_below else "^"
         return said + text(
-            " A line about one example does not write which one; under a sum over the examples the mark {mark} does.",
+            " A line about one example leaves out its mark {mark}, which is written under a sum over the examples.",
             mark=Formula(f"{{}}{sign}{{{mark}}}"),
         )
 
+    def _rows(self) -> Iterator[Block]:
+        """What the derivative by a matrix of examples is, where it has no letter of its own."""
+        example, part = self.program.example, self.parts[-1]
+        adjoint = next((r for r in part.derivation.results if r.named and r.tensor.role == "adjoint"), None)
+        if self.notation.adjoints != "partial" or example is None or adjoint is None:
+            return
+        whole = stacked_form(adjoint.tensor[adjoint.indices], adjoint.indices, part.tensors, adjoint.tensor.shape)
+        one = matrix_form(adjoint.steps[0].before, adjoint.indices, part.tensors, example, adjoint.tensor.shape)
+        with part.printer.marked():
+            row = part.printer.doprint(one)
+        yield Paragraph(text(
+            "For all examples at once, row {example} of {whole} is {row}, written as a row.",
+            example=Formula(self.notation.index(example)), whole=Formula(part.printer.doprint(whole)), row=Formula(row),
+        ))  # fmt: skip
+
     def _conventions(self) -> Iterator[Block]:
+        yield from self._rows()
         if any(equation.rhs.has(Piecewise) for _, equation in self.forward):
             yield Paragraph(text(
                 "Convention: where a function is defined by cases, its derivative is that of the case which "
-                "holds at the point, at the border between two cases too."
+                "holds at the point, also at a border between two cases."
             ))  # fmt: skip
         if self.form == "matrix":
             yield Paragraph(text(

@@ -127,7 +127,7 @@ def _fold(fold: Fold, section: str) -> Iterator[str]:
     """What another format folds, in small print."""
     if fold.kind == "why":
         answer = [running(block.text) for block in fold.blocks if isinstance(block, Paragraph)]
-        yield rf"{{\small\sloppy\textit{{{running(fold.title)}}} {' '.join(answer)}\par}}"
+        yield rf"{{\small\sloppy\textit{{{running(fold.title)}}} {' '.join(answer)}\par}}\medskip"
         return
     yield rf"{{\small {running(fold.title)}:}}"
     for block in fold.blocks:

@@ -6,6 +6,7 @@ from functools import partial
 
 from sympy import Basic
 
+from symbolic.depth import is_open
 from symbolic.expressions import TotalDerivative
 from symbolic.pages.blocks import enumerated, text
 from symbolic.rules import CHAIN, Result
@@ -18,6 +19,8 @@ def why_it_has_a_name(subject: Subject) -> Question | None:
     result = subject.result
     if not result.named or result.tensor.role != "adjoint" or subject.printer.notation.adjoints == "partial":
         return None
+    if is_open(result.tensor.layer):
+        return None  # a layer before it, which is not there, may use the name too
     return Question("a name", partial(_named, subject))
 
 
