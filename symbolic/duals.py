@@ -2,13 +2,15 @@
 
 A dual number is (value, tangent); a tangent of None is exactly 0. Sums, products and powers carry both; the slope of an
 elementary function is taken numerically by mpmath, so that no derivative is written down here. An undefined function
-stands for a random trigonometric polynomial in its arguments.
+stands for a random trigonometric polynomial in its arguments. A tangent may be several in one, for several disturbances
+at a time: see `Slopes`.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sympy import (
@@ -63,9 +65,10 @@ def compile_node(point: Point, node: Basic) -> Compiled:
     Raises:
         DerivationError: nothing is known that evaluates it.
     """
-    for kind, build in _BUILDERS:
-        if isinstance(node, kind):
-            return build(point, node)
+    kind: Any = type(node)
+    build = _builder(kind)
+    if build is not None:
+        return build(point, node)
     if isinstance(node, Symbol):
         return _symbol(point, node)
     if getattr(node, "is_number", False):
@@ -75,6 +78,11 @@ def compile_node(point: Point, node: Basic) -> Compiled:
     if function is not None and len(node.args) == 1:
         return _elementary(point, function, point.compile(node.args[0]))
     raise DerivationError(f"{node} cannot be evaluated: no numbers are known for {type(node).__name__}")
+
+
+@cache
+def _builder(kind: Any) -> Callable[[Point, Any], Compiled] | None:
+    return next((build for known, build in _BUILDERS if issubclass(kind, known)), None)
 
 
 def _symbol(point: Point, node: Symbol) -> Compiled:
@@ -92,10 +100,10 @@ def _indexed(point: Point, node: Indexed) -> Compiled:
 
 
 def _lookup(point: Point, key: str, positions: tuple[Expr, ...]) -> Compiled:
-    where = tuple(int(one) if one.is_Integer else one for one in positions)
+    place_at = _place_reader(positions)
 
     def run(letters: dict[Symbol, int]) -> Dual:
-        place = tuple(one if isinstance(one, int) else letters[one] for one in where)
+        place = place_at(letters)
         moved = point.tangents.get(key)
         table = point.tables.get(key)
         if table is None:
@@ -103,6 +111,18 @@ def _lookup(point: Point, key: str, positions: tuple[Expr, ...]) -> Compiled:
         return table[place], moved.get(place) if moved else None
 
     return run
+
+
+def _place_reader(positions: tuple[Expr, ...]) -> Callable[[dict[Symbol, int]], Place]:
+    """The place at which a tensor is looked up, from the values of the letters."""
+    where = tuple(int(one) if one.is_Integer else one for one in positions)
+    if any(isinstance(one, int) for one in where) or len(where) not in (1, 2):
+        return lambda letters: tuple(one if isinstance(one, int) else letters[one] for one in where)
+    if len(where) == 1:
+        (only,) = where
+        return lambda letters: (letters[only],)
+    first, second = where
+    return lambda letters: (letters[first], letters[second])
 
 
 def _add(point: Point, node: Add) -> Compiled:
@@ -275,13 +295,22 @@ def _undefined(point: Point, node: Undefined) -> Compiled:
 
 
 def _total_derivative(point: Point, node: TotalDerivative) -> Compiled:
-    return _derivative(
-        point, node, lambda of, of_key, by, by_key: point.total(of_key, by_key)[by].get(of, NUMBERS.zero)
-    )
+    of_key, by_key, of_at, by_at = _of_and_by(node)
+    return lambda letters: (point.total(of_key, by_key)[by_at(letters)].get(of_at(letters), NUMBERS.zero), None)
 
 
 def _partial_derivative(point: Point, node: PartialDerivative | FunctionDerivative) -> Compiled:
-    return _derivative(point, node, point.partial)
+    of_key, by_key, of_at, by_at = _of_and_by(node)
+    keys = of_key, by_key
+
+    def run(letters: dict[Symbol, int]) -> Dual:
+        of, by = of_at(letters), by_at(letters)
+        known = point.slopes.get(keys)
+        if known is None or of not in known:
+            return point.partial(of, of_key, by, by_key), None
+        return known[of].get(by, NUMBERS.zero), None
+
+    return run
 
 
 def _differentiated(point: Point, node: Differentiated) -> Compiled:
@@ -337,14 +366,13 @@ def _entry(point: Point, node: Entry) -> Compiled:
     return run
 
 
-def _derivative(point: Point, node: Any, find: Callable[[Place, str, Place, str], Any]) -> Compiled:
-    of_key, by_key = key_of(node.of) or "", key_of(node.by) or ""
-    of_place, by_place = indices_of(node.of), indices_of(node.by)
+Reader = Callable[[dict[Symbol, int]], Place]
 
-    def at(place: tuple[Expr, ...], letters: dict[Symbol, int]) -> Place:
-        return tuple(letters[one] if isinstance(one, Symbol) else int(one) for one in place)
 
-    return lambda letters: (find(at(of_place, letters), of_key, at(by_place, letters), by_key), None)
+def _of_and_by(node: Any) -> tuple[str, str, Reader, Reader]:
+    """What is differentiated and by what: their keys, and their places from the values of the letters."""
+    of, by = node.of, node.by
+    return key_of(of) or "", key_of(by) or "", _place_reader(indices_of(of)), _place_reader(indices_of(by))
 
 
 def held(node: Basic) -> set[str]:

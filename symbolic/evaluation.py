@@ -16,7 +16,7 @@ from sympy import Basic, Expr, Symbol
 
 from symbolic.duals import compile_node
 from symbolic.errors import DerivationError
-from symbolic.precision import NUMBERS, Compiled, Dual, Place, Table, numeric_size, places
+from symbolic.precision import NUMBERS, Compiled, Dual, Place, Slopes, Table, numeric_size, places
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, elements, key_of
 
@@ -44,6 +44,11 @@ class Point:
         self.kink_distance: Any = None  # how close a condition came to changing its mind, over all that was evaluated
         self.sides: dict[tuple[Basic, Place], bool] = {}  # what each condition said, by the values of its letters
         self.compiled: dict[Basic, Compiled] = {}
+        self.lasting: dict[Basic, Compiled] = {}  # of the program's equations
+        self.values: dict[Basic, Table] = {}  # of expressions, kept by whoever asks for them more than once
+        self.matrix_values: dict[Any, Any] = {}  # of matrix expressions, likewise
+        self.known_extents: dict[Expr, int] = {}
+        self.slopes: dict[tuple[str, str], dict[Place, Table]] = {}
         self.totals: dict[str, dict[str, dict[Place, Table]]] = {}
         self.tensors = self.program.tensors
         self.waves: dict[str, list[tuple[Any, list[Any], Any]]] = {}
@@ -51,12 +56,15 @@ class Point:
             self.tables[equation.tensor.key] = {
                 place: value for place, (value, _) in self._run(equation, equation.rhs).items()
             }
+        self.lasting, self.compiled = self.compiled, {}
 
     def extents(self, tensor: Tensor) -> tuple[int, ...]:
-        return tuple(self.extent(one) for one in tensor.shape)
+        return tuple([self.extent(one) for one in tensor.shape])
 
     def extent(self, one: Expr) -> int:
-        return numeric_size(one, self.sizes)
+        if one not in self.known_extents:
+            self.known_extents[one] = numeric_size(one, self.sizes)
+        return self.known_extents[one]
 
     def _run(self, equation: Equation, rhs: Expr) -> dict[Place, Dual]:
         run = self.compile(rhs)
@@ -85,11 +93,25 @@ class Point:
                 continue
             for by in dict.fromkeys(key_of(element) or "" for element in elements(equation.rhs)):
                 tables = found.setdefault(by, {place: {} for place in places(self.extents(self.tensors[by]))})
-                for place, table in tables.items():
-                    for at, slope in self._moved(equation, {by: {place: NUMBERS.one}}).items():
+                for at in places(self.extents(equation.tensor)):
+                    for place, slope in self._slopes(equation, at, by).items():
+                        table = tables[place]
                         for end, weight in outer[at].items():
-                            table[end] = table.get(end, NUMBERS.zero) + weight * slope
+                            table[end] = table[end] + weight * slope if end in table else weight * slope
         return found
+
+    def _slopes(self, equation: Equation, at: Place, by: str) -> Table:
+        """How one element of an equation's tensor moves when each element of `by` is disturbed in it alone."""
+        known = self.slopes.setdefault((equation.tensor.key, by), {})
+        if at not in known:
+            every = {place: Slopes({place: NUMBERS.one}) for place in places(self.extents(self.tensors[by]))}
+            kept, self.tangents = self.tangents, {by: every}
+            try:
+                _, tangent = self.compile(equation.rhs)(dict(zip(equation.indices, at, strict=True)))
+            finally:
+                self.tangents = kept
+            known[at] = tangent or {}
+        return known[at]
 
     def _certify(self, of: str) -> None:
         """Hold the accumulated tables against their meaning, all at once.
@@ -133,13 +155,7 @@ class Point:
 
     def partial(self, of: Place, of_key: str, by: Place, by_key: str) -> Any:
         """Derivative of the equation that defines `of_key`, at `of`, by one element of `by_key` alone."""
-        equation = self.program.definitions[of_key]
-        kept, self.tangents = self.tangents, {by_key: {by: NUMBERS.one}}
-        try:
-            _, tangent = self.compile(equation.rhs)(dict(zip(equation.indices, of, strict=True)))
-        finally:
-            self.tangents = kept
-        return NUMBERS.zero if tangent is None else tangent
+        return self._slopes(self.program.definitions[of_key], of, by_key).get(by, NUMBERS.zero)
 
     def table(self, key: str) -> Table:
         """The values of a tensor of the program, or of a derivative, which is then taken by its meaning."""
@@ -165,9 +181,16 @@ class Point:
 
     def compile(self, node: Basic) -> Compiled:
         """A function from the values of the free letters to the dual number of the expression."""
-        if node not in self.compiled:
-            self.compiled[node] = compile_node(self, node)
-        return self.compiled[node]
+        run = self.lasting.get(node) or self.compiled.get(node)
+        if run is None:
+            run = self.compiled[node] = compile_node(self, node)
+        return run
+
+    def forget(self) -> None:
+        """Drop what was kept of expressions that are not the program's."""
+        self.values.clear()
+        self.matrix_values.clear()
+        self.compiled.clear()
 
     def value(self, node: Expr, letters: dict[Symbol, int]) -> Any:
         return self.compile(node)(letters)[0]
@@ -175,7 +198,7 @@ class Point:
     def compile_with(self, node: Expr, slots: tuple[Symbol, ...]) -> Callable[..., Any]:
         """A function of numbers for the symbols in `slots`, for an expression of those alone."""
         keys = [f"slot {slot.name}" for slot in slots]
-        run = compile_node(self, node.xreplace({s: Symbol(k, real=True) for s, k in zip(slots, keys, strict=True)}))
+        run = self.compile(node.xreplace({s: Symbol(k, real=True) for s, k in zip(slots, keys, strict=True)}))
 
         def call(*numbers: Any) -> Any:
             self.tables.update((key, {(): number}) for key, number in zip(keys, numbers, strict=True))
@@ -202,20 +225,21 @@ class Point:
 
     def slope_along(self, moving: dict[str, Table], value: Callable[[], Any]) -> Any:
         """The slope of a value when these tensors move along their tangents, taken numerically."""
-        kept = self.tables
+        kept = self.tables, self.slopes, self.matrix_values
+        tables = self.tables
 
         def at(amount: Any) -> Any:
-            self.tables = dict(kept)
+            self.tables, self.slopes, self.matrix_values = dict(tables), {}, {}
             for key, table in moving.items():
                 self.tables[key] = {
-                    place: number + amount * table.get(place, NUMBERS.zero) for place, number in kept[key].items()
+                    place: number + amount * table.get(place, NUMBERS.zero) for place, number in tables[key].items()
                 }
             return value()
 
         try:
             return NUMBERS.diff(at, NUMBERS.zero)
         finally:
-            self.tables = kept
+            self.tables, self.slopes, self.matrix_values = kept
 
     def wave(self, name: str, arity: int) -> list[tuple[Any, list[Any], Any]]:
         """What stands for an undefined function: three sines, each with height, frequencies and phase."""

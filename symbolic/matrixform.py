@@ -70,7 +70,7 @@ from symbolic.matrices import (
     SumOver,
     Transpose,
 )
-from symbolic.tensors import Tensor, elements, indices_of, key_of
+from symbolic.tensors import Tensor, elements, free_letters, indices_of, key_of
 
 
 def matrix_form(
@@ -195,7 +195,7 @@ class _Writer:
         """The array with entries `expression`, one axis for each of `axes`: (), (row,) or (row, column)."""
         if isinstance(expression, Add):
             return plus([self.write(term, axes, extents) for term in expression.args])
-        missing = [letter for letter in axes if letter not in expression.free_symbols]
+        missing = [letter for letter in axes if letter not in free_letters(expression)]
         if missing:
             return self._spread(expression, axes, extents, missing)
         if isinstance(expression, Mul):
@@ -349,13 +349,13 @@ class _Writer:
             if delta is not None:
                 row, column = axes
                 rest = Mul(*(f for f in factors if f is not delta)).xreplace({column: row})
-                if row not in rest.free_symbols:
+                if row not in free_letters(rest):
                     unit = Identity(self._size(delta, axes, extents))
                     return scale([self.write(rest, (), extents)], unit)
                 return Diagonal(self.write(rest, (row,), extents))
         groups: dict[tuple[Symbol, ...], list[Basic]] = {}
         for factor in factors:
-            there = tuple(letter for letter in axes if letter in factor.free_symbols)
+            there = tuple(letter for letter in axes if letter in free_letters(factor))
             groups.setdefault(there, []).append(self.write(factor, there, extents))
         scalars = groups.get((), [])
         if not axes:
@@ -389,11 +389,11 @@ class _Writer:
         if isinstance(body, Add):
             return plus([self.write(Sum(term, limits[0]), axes, extents) for term in body.args])
         factors = list(Mul.make_args(body))
-        outer = [factor for factor in factors if letter not in factor.free_symbols]
+        outer = [factor for factor in factors if letter not in free_letters(factor)]
         if len(outer) == len(factors):
             return self.write(body * (last + 1), axes, extents)
         if outer:
-            rest = Sum(Mul(*(f for f in factors if letter in f.free_symbols)), limits[0])
+            rest = Sum(Mul(*(f for f in factors if letter in free_letters(f))), limits[0])
             return self._product([*outer, rest], axes, extents)
         return self._contraction(_squares_apart(factors), letter, axes, inside)
 
@@ -402,8 +402,8 @@ class _Writer:
         refusal: NoMatrixForm | None = None
         for first, *others in permutations(reversed(expression.limits)):
             factors = Mul.make_args(expression.function)
-            inner = Mul(*(f for f in factors if first[0] in f.free_symbols))
-            outer = Mul(*(f for f in factors if first[0] not in f.free_symbols))
+            inner = Mul(*(f for f in factors if first[0] in free_letters(f)))
+            outer = Mul(*(f for f in factors if first[0] not in free_letters(f)))
             try:
                 if outer == 1:
                     return self._summed_up(Sum(inner, first), others, axes, extents)
@@ -440,7 +440,7 @@ class _Writer:
             factors = _attach(factors, letter, axes[0])
         groups: dict[tuple[Symbol, ...], list[Expr]] = {}
         for factor in factors:
-            groups.setdefault(tuple(n for n in axes if n in factor.free_symbols), []).append(factor)
+            groups.setdefault(tuple(n for n in axes if n in free_letters(factor)), []).append(factor)
         vectors = groups.pop((), [])
         columns = [self.write(factor, (letter,), extents) for factor in vectors]
         if not axes:
@@ -487,7 +487,7 @@ def _attach(factors: list[Expr], letter: Symbol, axis: Symbol) -> list[Expr]:
         if isinstance(bracket, Add) and _joins(bracket, (letter, axis)):
             for factor in factors:
                 twin = factor.xreplace({letter: axis})
-                if factor is not bracket and axis not in factor.free_symbols and bracket.has(factor, twin):
+                if factor is not bracket and axis not in free_letters(factor) and bracket.has(factor, twin):
                     rest = [f for f in factors if f is not bracket and f is not factor]
                     return [*rest, Add(*(factor * term for term in bracket.args))]
     return factors

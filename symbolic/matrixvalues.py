@@ -55,10 +55,14 @@ def matrix_value(point: Point, node: Basic, letters: Letters) -> Value:
     Raises:
         DerivationError: if shapes do not fit, which a wrong matrix form betrays itself by.
     """
-    for kind, read in _READERS:
-        if isinstance(node, kind):
-            return read(point, node, letters)
-    raise DerivationError(f"{node} is no matrix expression that can be evaluated")
+    read = _READERS.get(type(node))
+    if read is None:
+        raise DerivationError(f"{node} is no matrix expression that can be evaluated")
+    known = point.matrix_values
+    key = node, *letters.items()
+    if key not in known:
+        known[key] = read(point, node, letters)
+    return known[key]
 
 
 def _rows(extents: tuple[int, ...], entry: Callable[[Place], Any]) -> Value:
@@ -79,7 +83,7 @@ class _View:
             raise DerivationError(f"{node} stands where only a tensor may")
         tensor = point.tensors.get(node.key) or point.derived_tensors[node.key]
         self.key = node.key
-        whole = tuple(point.extent(one) for one in tensor.shape)
+        whole = point.extents(tensor)
         self.fixed = {
             axis: letters[node.example] for axis, letter in enumerate(tensor.indices)
             if node.example is not None and letter == node.example
@@ -88,6 +92,8 @@ class _View:
         self.rank = len(whole)
 
     def place(self, rest: Place) -> Place:
+        if not self.fixed:
+            return rest[: self.rank]
         found, at = [], iter(rest)
         for axis in range(self.rank):
             found.append(self.fixed[axis] if axis in self.fixed else next(at))
@@ -334,13 +340,13 @@ def _abreast(point: Point, node: Abreast, letters: Letters) -> Value:
     return [[entry for row in rows for entry in row] for rows in zip(*blocks, strict=True)]
 
 
-_READERS: tuple[tuple[type[MatrixExpression], Callable[[Point, Any, Letters], Value]], ...] = (
-    (ArrayOf, _array), (Scalar, _scalar), (Ones, _ones), (Identity, _identity), (Transpose, _transpose),
-    (Diagonal, _diagonal), (Product, _product), (Hadamard, _hadamard), (Plus, _plus), (Scale, _scale),
-    (Elementwise, _elementwise), (FunctionSlope, _slope), (Gradient, _gradient), (PartialGradient, _partial_gradient),
-    (Jacobian, _jacobian), (SumOver, _sum_over), (EntryGradient, _entry_gradient), (FunctionOf, _function_of),
-    (TotalJacobian, _total_jacobian), (RowOf, _row_of), (Unit, _unit), (Stacked, _stacked), (Abreast, _abreast),
-)  # fmt: skip
+_READERS: dict[type[Basic], Callable[[Point, Any, Letters], Value]] = {
+    ArrayOf: _array, Scalar: _scalar, Ones: _ones, Identity: _identity, Transpose: _transpose, Diagonal: _diagonal,
+    Product: _product, Hadamard: _hadamard, Plus: _plus, Scale: _scale, Elementwise: _elementwise,
+    FunctionSlope: _slope, Gradient: _gradient, PartialGradient: _partial_gradient, Jacobian: _jacobian,
+    SumOver: _sum_over, EntryGradient: _entry_gradient, FunctionOf: _function_of, TotalJacobian: _total_jacobian,
+    RowOf: _row_of, Unit: _unit, Stacked: _stacked, Abreast: _abreast,
+}  # fmt: skip
 
 
 def entries(value: Value, rank: int) -> Table:

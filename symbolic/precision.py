@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import mpmath
@@ -19,6 +19,21 @@ Dual = tuple[Any, Any]  # value, tangent; a tangent of None is exactly 0
 Place = tuple[int, ...]
 Table = dict[Place, Any]
 Compiled = Callable[[dict[Symbol, int]], Dual]
+
+
+class Slopes(dict[Place, Any]):
+    """Tangents for several disturbances at a time, by the place that is disturbed; those that are left out are 0."""
+
+    def __add__(self, other: Slopes) -> Slopes:
+        found = Slopes(self)
+        for place, slope in other.items():
+            found[place] = found[place] + slope if place in found else slope
+        return found
+
+    def __mul__(self, number: Any) -> Slopes:
+        return Slopes({place: slope * number for place, slope in self.items()})
+
+    __rmul__ = __mul__
 
 
 class NotReal(ArithmeticError):
@@ -46,6 +61,24 @@ def real(function: Callable[[Any], Any], value: Any) -> Any:
     if isinstance(image, NUMBERS.mpc) or not NUMBERS.isfinite(image):
         raise NotReal(f"{function.__name__} at {value}")
     return image
+
+
+def largest(values: Iterable[Any]) -> Any:
+    """The largest absolute value of numbers; 0 where there are none, and one that is not finite where there is any.
+
+    Numbers are compared by their exponents where these tell, which is cheaper than mpmath's own comparison.
+    """
+    found, most = NUMBERS.zero, None
+    for value in values:
+        _, mantissa, exponent, bits = value._mpf_
+        if mantissa:
+            if most is None or exponent + bits >= most:
+                size = abs(value)
+                if most is None or exponent + bits > most or size > found:
+                    found, most = size, exponent + bits
+        elif exponent:  # infinite, or not a number
+            return value
+    return found
 
 
 def constant(node: Basic) -> Any:

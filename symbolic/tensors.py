@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from sympy import Basic, Expr, Indexed, IndexedBase, Integer, Symbol
+from sympy import Basic, Expr, Indexed, IndexedBase, Integer, Sum, Symbol
 
 from symbolic.depth import Label, label_text, split_label
 from symbolic.errors import NameRefused, ProgramError
@@ -83,9 +83,24 @@ def is_letter(node: object) -> bool:
     return isinstance(node, Symbol) and bool(node.is_integer) and not node.is_positive
 
 
-def free_letters(expression: Expr) -> set[Symbol]:
+def free_letters(expression: Basic) -> set[Symbol]:
     """The index letters that stand for fixed values in `expression`. A set: never iterate it where order matters."""
-    return {symbol for symbol in expression.free_symbols if is_letter(symbol)}
+    return set(_free_letters(expression))
+
+
+@lru_cache(maxsize=2**13)
+def _free_letters(expression: Basic) -> frozenset[Symbol]:
+    kind = type(expression)
+    if isinstance(expression, Symbol):
+        return frozenset([expression] if is_letter(expression) else [])
+    if kind is Sum:  # SymPy's own way builds the sum anew
+        free = _free_letters(expression.function)
+        for letter, low, high in expression.limits:
+            free = free - {letter} | _free_letters(low) | _free_letters(high)
+        return free
+    if kind is Indexed or kind.free_symbols is Basic.free_symbols:
+        return frozenset().union(*map(_free_letters, expression.args))
+    return frozenset(symbol for symbol in expression.free_symbols if is_letter(symbol))
 
 
 def size(name: str) -> Symbol:

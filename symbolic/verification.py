@@ -22,7 +22,7 @@ from symbolic.expressions import Differentiated, FunctionDerivative, Inner, Part
 from symbolic.matrices import Abreast, EntryGradient, MatrixExpression, Stacked, SumOver, Unit
 from symbolic.matrixform import matrix_form
 from symbolic.matrixvalues import entries, matrix_value
-from symbolic.precision import DIGITS, NUMBERS, Place, Table, places
+from symbolic.precision import DIGITS, NUMBERS, Place, Table, largest, places
 from symbolic.programs import Program, per_example_loss
 from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, WRITE_OUT, Result, Step
 from symbolic.sampling import point_on_kinks, random_point, stand_in_sizes
@@ -140,6 +140,12 @@ class Draw:
     @cached_property
     def finer(self) -> Point:
         return self._made()
+
+    def forget(self) -> None:
+        """Drop what the points keep of expressions that are not the program's."""
+        for point in (self.point, vars(self).get("finer")):
+            if point is not None:
+                point.forget()
 
 
 @dataclass(frozen=True)
@@ -277,6 +283,8 @@ class _Check:
 
     def result(self, result: Result) -> Iterator[Row]:
         """Every step of one result, and what is wrong with it as a whole."""
+        for draw in self.draws:
+            draw.forget()
         name = result.tensor.key
         of, by = (self.program.tensors[key] for key in self.meaning[name])
         start = TotalDerivative(of.element, by.element)
@@ -372,33 +380,55 @@ def _gap(point: Point, step: Step, frame: Frame, ranges: Ranges, carried: Symbol
     carried: the example index, if a matrix form is about one example.
     """
     left, right = (_values(point, side, frame, ranges, carried) for side in (step.before, step.after))
-    sides = [(left(place), right(place)) for place in places(tuple(point.extent(n) for n in ranges.values()))]
-    if not all(NUMBERS.isfinite(value) for pair in sides for value in pair):
+    values: list[Any] = []
+    gaps: list[Any] = []
+    for place in places(tuple([point.extent(n) for n in ranges.values()])):
+        one, other = left(place), right(place)
+        values += (one, other)
+        if one is not other:
+            gaps.append(one - other)
+    scale = largest(values)
+    if not NUMBERS.isfinite(scale):
         raise DerivationError("a side has no finite value")
-    scale = max((abs(value) for pair in sides for value in pair), default=NUMBERS.zero)
-    gap = max((abs(one - other) for one, other in sides), default=NUMBERS.zero)
-    return gap, scale
+    return largest(gaps), scale
 
 
 def _values(point: Point, side: Basic, frame: Frame, ranges: Ranges, carried: Symbol | None) -> Callable[[Place], Any]:
     """The value of one side at a place: values for the letters of `ranges`, in their order."""
     letters = list(ranges)
     if not isinstance(side, MatrixExpression):
-        run = point.compile(side)
-        return lambda place: run(dict(zip(letters, place, strict=True)))[0]
+        return _entry_values(point, side, letters)
     axes = [letter for letter in frame.indices if letter != carried]
     shape = tuple(point.extent(ranges[letter]) for letter in axes)
     tables: dict[Place, Table] = {}
+    fixed = [at for at, letter in enumerate(letters) if letter not in axes]
+    inside = [letters.index(letter) for letter in axes]
 
     def value(place: Place) -> Any:
-        at = dict(zip(letters, place, strict=True))
-        fixed = {letter: number for letter, number in at.items() if letter not in axes}
-        chosen = tuple(fixed.values())
+        chosen = tuple([place[at] for at in fixed])
         if chosen not in tables:
-            tables[chosen] = entries(matrix_value(point, side, dict(fixed)), len(axes))
+            around = dict(zip([letters[at] for at in fixed], chosen, strict=True))
+            tables[chosen] = entries(matrix_value(point, side, around), len(axes))
             if set(tables[chosen]) != set(places(shape)):
                 raise DerivationError("the matrix form has another shape")
-        return tables[chosen][tuple(at[letter] for letter in axes)]
+        return tables[chosen][tuple([place[at] for at in inside])]
+
+    return value
+
+
+def _entry_values(point: Point, side: Basic, letters: list[Symbol]) -> Callable[[Place], Any]:
+    """The value of an index expression at values for `letters`; each is computed once while one result is checked."""
+    run = point.compile(side)
+    own = free_letters(side) if isinstance(side, Expr) else set(letters)
+    axes = sorted((letter.name, at) for at, letter in enumerate(letters) if letter in own)
+    where = [at for _, at in axes]
+    known = point.values.setdefault(side, {})
+
+    def value(place: Place) -> Any:
+        chosen = tuple([place[at] for at in where])
+        if chosen not in known:
+            known[chosen] = run(dict(zip(letters, place, strict=True)))[0]
+        return known[chosen]
 
     return value
 
