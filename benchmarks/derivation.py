@@ -1,4 +1,4 @@
-"""What a derivation costs as a network gets deeper: all gradients, their matrix forms, the page.
+"""What a derivation costs as a network gets deeper: all gradients, their matrix forms, the page, the verification.
 
     python benchmarks/derivation.py
     python benchmarks/derivation.py --layers 20 100 300 1000 --rounds 3 --activations sigmoid tanh relu
@@ -11,32 +11,33 @@ depths in turn, so that a slow minute of the machine does not fall on one depth 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import multiprocessing
 import platform
+import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 
 import sympy
 from sympy.core.cache import clear_cache
 
 from symbolic import ACTIVATIONS, Derivation, Network, derive
-from symbolic.errors import NoMatrixForm
-from symbolic.matrixform import matrix_form, stacked_form
 
 HEADINGS = (
-    "layers", "gradients", "derive s", "matrix form s", "together s", "page s", "derive ms/layer", "ratio",
+    "layers", "gradients", "derive s", "matrix form s", "together s", "page s", "verify s", "derive ms/layer", "ratio",
     "ms/further layer",
 )  # fmt: skip
 EXPLANATION = """\
 columns:
-  derive s           derive(network): every adjoint and gradient, with all steps
-  matrix form s      the matrix form of every line of every result, and of the final ones for all examples at once
+  derive s           derive(network) and its gradients: the forward equations, every adjoint and gradient
+  matrix form s      every adjoint and gradient in matrix notation, about one example and for all of them at once
   together s         the two before: what a derivation with matrix form costs, without verification
-  page s             derivation.latex(): the LaTeX page, which makes the matrix forms it prints anew
+  page s             derivation.latex(): the LaTeX page, with the steps and the matrix forms that it prints
+  verify s           derivation.verify(): both sides of every step of every layer, up to --verify layers
   derive ms/layer    derive s over layers
   ratio              derive ms/layer over that of the smallest depth: 1 is linear growth, more is worse than linear.
                      What every network costs, whatever its depth, is shared by more layers in a deeper one.
@@ -46,22 +47,31 @@ columns:
 Layers of the same mathematics are derived once and renamed. With several names, --activations gives as many kinds of
 layers, in turn.
 """
+# What is started to see how long it takes until something can be asked.
+STARTS = {
+    "import sympy": ["-c", "import sympy"],
+    "from symbolic import Network, derive": ["-c", "from symbolic import Network, derive"],
+    "deltaform --help": ["-m", "codegen.cli", "--help"],
+}
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds for one network: derive, matrix forms, page; and how many gradients were derived."""
+    """Seconds for one network: derive, matrix forms, page, verification; and how many gradients were derived."""
 
     derive: float
     matrix: float
     page: float
+    verify: float | None
     gradients: int
 
     def best(self, other: Measurement) -> Measurement:
         """The smaller of the two for each quantity: what the machine adds is never negative."""
+        verify = None if self.verify is None or other.verify is None else min(self.verify, other.verify)
         return Measurement(
-            min(self.derive, other.derive), min(self.matrix, other.matrix), min(self.page, other.page), self.gradients
-        )
+            min(self.derive, other.derive), min(self.matrix, other.matrix), min(self.page, other.page), verify,
+            self.gradients,
+        )  # fmt: skip
 
 
 def network_of(layers: int, activations: list[str]) -> Network:
@@ -71,51 +81,58 @@ def network_of(layers: int, activations: list[str]) -> Network:
 
 
 def write_as_matrices(derivation: Derivation) -> int:
-    """The matrix form of each line that the page would show, and the stacked one of each result; how many there are."""
-    written = 0
-    tensors, example = derivation.tensors, derivation.program.example
-    for result in derivation.results:
-        shape = result.tensor.shape
-        for line in (result.steps[0].before, *(step.after for step in result.steps)):
-            # Some lines on the way are no matrix expressions; the page leaves them in components.
-            with contextlib.suppress(NoMatrixForm):
-                matrix_form(line, result.indices, tensors, example, shape)
-                written += 1
-        if result.named:
-            stacked_form(result.equation.rhs, result.indices, tensors, shape)
-            written += 1
-    return written
+    """The matrix form of every named result, about one example and for all at once; how many there are."""
+    keys = [result.tensor.key for result in derivation.results if result.named]
+    forms = [derivation.matrix_form(key, stacked) for key in keys for stacked in (False, True)]
+    return len(forms)
 
 
-def measure(layers: int, activations: list[str]) -> Measurement:
+def measure(layers: int, activations: list[str], verify: bool) -> Measurement:
     """One measurement, in the process it is called in."""
     network = network_of(layers, activations)
     clear_cache()
     started = time.perf_counter()
     derivation = derive(network)
+    gradients = len(derivation.gradients)
     derived = time.perf_counter()
     write_as_matrices(derivation)
     written = time.perf_counter()
     # The page must not gain from the matrix forms that were just made.
     clear_cache()
-    opened = time.perf_counter()
-    derivation.latex()
-    closed = time.perf_counter()
-    return Measurement(derived - started, written - derived, closed - opened, len(derivation.gradients))
+    page = _seconds(derivation.latex)
+    checked = _seconds(derivation.verify) if verify else None
+    return Measurement(derived - started, written - derived, page, checked, gradients)
 
 
-def measure_all(depths: list[int], rounds: int, activations: list[str]) -> dict[int, Measurement]:
-    """The best of `rounds` measurements of each depth, one process after the other."""
+def _seconds(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def measure_all(depths: list[int], rounds: int, activations: list[str], verify: int) -> dict[int, Measurement]:
+    """The best of `rounds` measurements of each depth, one process after the other; verified up to `verify` layers."""
     found: dict[int, Measurement] = {}
     fresh = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(max_workers=1, mp_context=fresh, max_tasks_per_child=1) as processes:
         for number in range(rounds):
             for layers in depths:
                 _show(f"round {number + 1} of {rounds}, {layers} layers ...")
-                outcome = processes.submit(measure, layers, activations).result()
+                outcome = processes.submit(measure, layers, activations, layers <= verify).result()
                 found[layers] = outcome.best(found.get(layers, outcome))
     _show("")
     return found
+
+
+def starts(rounds: int) -> str:
+    """How long Python takes to import and to answer, the best of `rounds` each."""
+    best: dict[str, float] = {}
+    for _ in range(rounds):
+        for what, arguments in STARTS.items():
+            start = partial(subprocess.run, [sys.executable, *arguments], check=True, capture_output=True)
+            taken = _seconds(start)
+            best[what] = min(taken, best.get(what, taken))
+    return "; ".join(f"{what} {taken:.2f} s" for what, taken in best.items())
 
 
 def _show(progress: str) -> None:
@@ -129,7 +146,7 @@ def table(found: dict[int, Measurement]) -> str:
     depths = sorted(found)
     first = found[depths[0]].derive / depths[0]
     further = ["", *(
-        f"{1e3 * (found[deep].derive - found[shallow].derive) / (deep - shallow):.1f}"
+        f"{1e3 * (found[deep].derive - found[shallow].derive) / (deep - shallow):.2f}"
         for shallow, deep in pairwise(depths)
     )]  # fmt: skip
     rows: list[tuple[str, ...]] = [HEADINGS]
@@ -137,8 +154,9 @@ def table(found: dict[int, Measurement]) -> str:
         m = found[layers]
         each = m.derive / layers
         rows.append((
-            str(layers), str(m.gradients), f"{m.derive:.2f}", f"{m.matrix:.2f}", f"{m.derive + m.matrix:.2f}",
-            f"{m.page:.2f}", f"{1e3 * each:.1f}", f"{each / first:.2f}", extra,
+            str(layers), str(m.gradients), f"{m.derive:.3f}", f"{m.matrix:.3f}", f"{m.derive + m.matrix:.3f}",
+            f"{m.page:.2f}", "-" if m.verify is None else f"{m.verify:.2f}", f"{1e3 * each:.2f}", f"{each / first:.2f}",
+            extra,
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     return "\n".join(
@@ -152,15 +170,19 @@ def arguments() -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument(
-        "--layers", nargs="+", type=count, default=[20, 100, 300], metavar="L", help="depths (default: 20 100 300)"
-    )
+        "--layers", nargs="+", type=count, default=[5, 20, 100, 1000], metavar="L",
+        help="depths (default: 5 20 100 1000)",
+    )  # fmt: skip
     parser.add_argument(
         "--rounds", type=count, default=5, metavar="R",
         help="measurements of each depth; the minimum counts (default: 5)",
     )  # fmt: skip
     parser.add_argument(
-        "--activations", nargs="+", choices=sorted(ACTIVATIONS), default=["sigmoid"], metavar="NAME",
-        help="of the hidden layers, in turn (default: sigmoid); one or more of %(choices)s",
+        "--verify", type=count, default=100, metavar="L", help="verify up to so many layers (default: 100)"
+    )
+    parser.add_argument(
+        "--activations", nargs="+", choices=sorted(ACTIVATIONS), default=["tanh"], metavar="NAME",
+        help="of the hidden layers, in turn (default: tanh); one or more of %(choices)s",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -174,10 +196,12 @@ def count(text: str) -> int:
 
 def main() -> None:
     asked = arguments()
-    found = measure_all(sorted(set(asked.layers)), asked.rounds, asked.activations)
+    found = measure_all(sorted(set(asked.layers)), asked.rounds, asked.activations, asked.verify)
     print(f"{', '.join(asked.activations)} hidden layers, softmax with cross_entropy; best of {asked.rounds}")
     print(table(found))
-    print(f"{platform.platform()}; Python {platform.python_version()}, SymPy {sympy.__version__}")
+    print(
+        f"{starts(asked.rounds)}; {platform.platform()}; Python {platform.python_version()}, SymPy {sympy.__version__}"
+    )
 
 
 if __name__ == "__main__":

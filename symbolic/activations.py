@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from sympy import (
     Expr,
@@ -41,6 +40,7 @@ from symbolic.formulas import (
     default_latex,
     kinks,
 )
+from symbolic.tables import Table
 from symbolic.tensors import checked_name, index, over, size
 
 z = Symbol("z", real=True)
@@ -154,29 +154,34 @@ def _checked_interval(interval: object, what: str) -> tuple[Expr, Expr] | None:
 
 _REAL = (-oo, oo)
 
-ACTIVATIONS: Mapping[str, Activation] = MappingProxyType({
-    activation.name: activation
-    for activation in (
-        Activation("identity", z, r"\operatorname{id}", _REAL, False),
-        Activation("sigmoid", 1 / (1 + exp(-z)), r"\sigma", (0, 1), False),
-        Activation("tanh", tanh(z), r"\tanh", (-1, 1), False),
-        Activation("relu", Piecewise((z, z > 0), (0, True)), r"\operatorname{ReLU}", (0, oo), False),
-        Activation(
-            "leaky_relu", Piecewise((z, z > 0), (z / 100, True)), r"\operatorname{LReLU}", _REAL, False,
-        ),
-        Activation("elu", Piecewise((z, z > 0), (exp(z) - 1, True)), r"\operatorname{ELU}", (-1, oo), False),
-        Activation("softplus", log(1 + exp(z)), r"\operatorname{softplus}", (0, oo), False),
-        Activation("silu", z / (1 + exp(-z)), r"\operatorname{SiLU}", (-Rational(3, 10), oo), False),
-        Activation(
-            "gelu", z * (1 + erf(z / sqrt(2))) / 2, r"\operatorname{GELU}", (-Rational(1, 5), oo), False,
-        ),
-        Activation(
-            "gelu_tanh",
-            z * (1 + tanh(sqrt(2 / pi) * (z + Rational(44715, 1000000) * z**3))) / 2,
-            r"\operatorname{GELU}_{\tanh}", (-Rational(1, 5), oo), False,
-        ),
-        Activation("softmax", exp(z) / Sum(exp(Z[k]), over(k, n)), r"\operatorname{softmax}", (0, 1), True),
-    )
+ACTIVATIONS: Mapping[str, Activation] = Table({
+    "identity": lambda name: Activation(name, z, r"\operatorname{id}", _REAL, False),
+    "sigmoid": lambda name: Activation(name, 1 / (1 + exp(-z)), r"\sigma", (0, 1), False),
+    "tanh": lambda name: Activation(name, tanh(z), r"\tanh", (-1, 1), False),
+    "relu": lambda name: Activation(
+        name, Piecewise((z, z > 0), (0, True)), r"\operatorname{ReLU}", (0, oo), False,
+    ),
+    "leaky_relu": lambda name: Activation(
+        name, Piecewise((z, z > 0), (z / 100, True)), r"\operatorname{LReLU}", _REAL, False,
+    ),
+    "elu": lambda name: Activation(
+        name, Piecewise((z, z > 0), (exp(z) - 1, True)), r"\operatorname{ELU}", (-1, oo), False,
+    ),
+    "softplus": lambda name: Activation(name, log(1 + exp(z)), r"\operatorname{softplus}", (0, oo), False),
+    "silu": lambda name: Activation(
+        name, z / (1 + exp(-z)), r"\operatorname{SiLU}", (-Rational(3, 10), oo), False,
+    ),
+    "gelu": lambda name: Activation(
+        name, z * (1 + erf(z / sqrt(2))) / 2, r"\operatorname{GELU}", (-Rational(1, 5), oo), False,
+    ),
+    "gelu_tanh": lambda name: Activation(
+        name,
+        z * (1 + tanh(sqrt(2 / pi) * (z + Rational(44715, 1000000) * z**3))) / 2,
+        r"\operatorname{GELU}_{\tanh}", (-Rational(1, 5), oo), False,
+    ),
+    "softmax": lambda name: Activation(
+        name, exp(z) / Sum(exp(Z[k]), over(k, n)), r"\operatorname{softmax}", (0, 1), True,
+    ),
 })  # fmt: skip
 
 

@@ -180,7 +180,6 @@ class _Sweep:
         self.order: list[str] = []
         self.repetition = Repetition()
         self.found: dict[str, Repeated] = {}
-        self.costs: dict[int, int] = {}
         self.facts = [
             (fact, {tensor_name(key_of(one) or "") for one in elements(fact.before)}) for fact in self.program.facts
         ]
@@ -295,23 +294,17 @@ class _Sweep:
         """The adjoint of a computed tensor, through the names of later adjoints, or their forms if that is less."""
         terms = self._terms(tensor)
         open_keys = [t.equation.tensor.key for t in terms if self._may_inline(t.equation.tensor.key)]
-        open_keys = [key for key in open_keys if self._cost(self.found[key]) <= DEAREST_INLINED]
+        open_keys = [key for key in open_keys if _cost(self.found[key]) <= DEAREST_INLINED]
         inlined = self._steps(tensor, terms, set(open_keys))
         if open_keys and not all(t.elementwise for t in terms):
             by_name = self._steps(tensor, terms, set())
-            definitions = sum(self._cost(self.found[key]) for key in open_keys)
-            if self._cost(by_name) + definitions < self._cost(inlined):
+            definitions = sum(_cost(self.found[key]) for key in open_keys)
+            if _cost(by_name) + definitions < _cost(inlined):
                 inlined, open_keys = by_name, []
         for key in open_keys:
             self.results[key] = self.results[key].under_no_name()
         self.found[tensor.key] = inlined
         return Result.of(inlined, self._adjoint(tensor), tensor.indices)
-
-    def _cost(self, found: Repeated) -> int:
-        number = found.chain.number
-        if number not in self.costs:
-            self.costs[number] = cost(found.chain.steps[-1].after)
-        return self.costs[number]
 
     def _steps(self, tensor: Tensor, terms: list[Term], inline: set[str]) -> Repeated:
         """From dL/dv to its simplest form, or the form of an equal layer, renamed."""
@@ -572,6 +565,11 @@ def is_elementwise(equation: Equation, tensor: Tensor) -> bool:
 def _plain(rhs: Expr) -> bool:
     """A tensor element by itself, as the identity gives it."""
     return key_of(rhs) is not None
+
+
+def _cost(found: Repeated) -> int:
+    """The cost of the final form, which is that of every chain that differs in names only."""
+    return cost(found.chain.steps[-1].after)
 
 
 def _unclashed(value: Expr, other: Expr) -> Expr:

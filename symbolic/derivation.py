@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from sympy import Lambda, Symbol
 
 from symbolic.documents import DerivationPages
 from symbolic.errors import DerivationError
 from symbolic.matrices import ArrayOf, MatrixExpression
-from symbolic.matrixform import matrix_form
 from symbolic.moulds import Mould, skeleton, tensor_name
 from symbolic.programs import Program
 from symbolic.rules import Pattern, Result, Step
 from symbolic.tensors import Equation, Tensor
-from symbolic.verification import Report, verify
+
+if TYPE_CHECKING:
+    from symbolic.verification import Report
 
 
 def result_of(results: Sequence[Result], key: str) -> Result:
@@ -76,6 +78,8 @@ class Derivation(DerivationPages):
             DerivationError: there is no result with this key.
             NoMatrixForm: matrices cannot say it; names the part that they cannot.
         """
+        from symbolic.matrixform import matrix_form
+
         result = self[key]
         source = result.made_by
         kind: Hashable = None
@@ -154,6 +158,8 @@ class Derivation(DerivationPages):
 
     def verify(self, points: int = 3, seed: int = 0, progress: Callable[[int, int], None] | None = None) -> Report:
         """Evaluate both sides of every step with the independent evaluator: see `symbolic.verification.verify`."""
+        from symbolic.verification import verify
+
         return verify(self, points, seed, progress)
 
 

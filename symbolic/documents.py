@@ -15,17 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from symbolic.errors import DeltaformWarning, FileError, MissingExtra, UsageError, nearest
 from symbolic.files import as_path, check_target, write_atomically
-from symbolic.latex import LatexPrinter
-from symbolic.notation import Notation
-from symbolic.notations import notation_named
 from symbolic.pages.blocks import PAPER, Medium, Page
-from symbolic.pages.composition import compose
-from symbolic.pages.tex import tex_fragment, write_tex
-from symbolic.sections import DETAILS, FORMS
-from symbolic.vocabulary import Vocabulary
 
+# What writes pages is imported when a page is written: a derivation alone needs none of it.
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
+    from symbolic.latex import LatexPrinter
+    from symbolic.notation import Notation
     from symbolic.verification import Report
 
 # A window may be as narrow as a telephone: pieces of at most so many em flow into as many lines as they need.
@@ -50,8 +46,15 @@ class Format:
     write: Callable[..., str | bytes]
 
 
+def _tex(page: Page) -> str:
+    from symbolic.pages.tex import write_tex
+
+    return write_tex(page)
+
+
 def _pdf(page: Page) -> bytes:
     from symbolic.pages.pdf import pdf_of
+    from symbolic.pages.tex import write_tex
 
     return pdf_of(write_tex(page))
 
@@ -87,7 +90,7 @@ def _text(page: Page, columns: int = COLUMNS) -> str:
 FORMATS: Mapping[str, Format] = {
     one.name: one
     for one in (
-        Format("tex", "LaTeX, for pdflatex", (".tex",), PAPER, write_tex),
+        Format("tex", "LaTeX, for pdflatex", (".tex",), PAPER, _tex),
         Format("pdf", "PDF, made by pdflatex", (".pdf",), PAPER, _pdf),
         Format("html", "one HTML file that unfolds, without network", (".html", ".htm"), SCREEN, _html),
         Format("md", "Markdown with ```math fences, as on GitHub", (".md", ".markdown"), PAPER, _markdown),
@@ -209,6 +212,7 @@ class Shown:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         from symbolic.pages.html import html_fragment
         from symbolic.pages.mathml import require_math_core
+        from symbolic.pages.tex import tex_fragment
 
         bundle = {
             "text/plain": self.of.text(**self.options),
@@ -230,6 +234,10 @@ class DerivationPages(Printable):
         self: Any, medium: Medium, notation: str | Notation = "cs229", form: str | None = None, detail: str = "layer",
         report: Report | None = None,
     ) -> Page:  # fmt: skip
+        from symbolic.notations import notation_named
+        from symbolic.pages.composition import compose
+        from symbolic.sections import FORMS
+
         notation = notation_named(notation)
         form = notation.form if form is None else form
         if form not in FORMS:
@@ -261,6 +269,8 @@ def detail_named(detail: str) -> str:
     Raises:
         UsageError: it is none.
     """
+    from symbolic.sections import DETAILS
+
     if detail not in DETAILS:
         raise UsageError(f"detail must be one of {', '.join(DETAILS)}, not {detail!r}")
     return detail
@@ -268,4 +278,6 @@ def detail_named(detail: str) -> str:
 
 def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
     """A printer that knows the derivation's tensors, the names of its functions, its loss and its objective."""
+    from symbolic.vocabulary import Vocabulary
+
     return Vocabulary.of(derivation.program, derivation.tensors).printer(notation)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from sympy import Expr, Symbol
 
@@ -22,7 +22,9 @@ from symbolic.programs import HasProgram, Program
 from symbolic.repetition import renamed
 from symbolic.rules import INSTANTIATE, SUBSTITUTE, Result, Step
 from symbolic.tensors import Equation, Tensor
-from symbolic.verification import Report
+
+if TYPE_CHECKING:
+    from symbolic.verification import Report
 
 # At which depths the general formulas are instantiated, and at how many random points each.
 DEPTHS = (1, 2, 3, 4, 5)
@@ -173,6 +175,8 @@ class GeneralDerivation(DerivationPages):
             UsageError: fewer than one point.
             DerivationError: if no point can be drawn at which a program has real values.
         """
+        from symbolic.verification import Report
+
         done, whole = 0, self.rounds
 
         def told(now: int, _: int) -> None:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 
 from sympy import Expr, Integer, Symbol, log
 
 from symbolic.errors import ArchitectureError, nearest
 from symbolic.expressions import Undefined
 from symbolic.formulas import check_differentiable, checked_formula, checked_function_name
+from symbolic.tables import Table
 from symbolic.tensors import LONGEST_NAME, checked_name
 
 h = Symbol("h", real=True)
@@ -106,25 +106,22 @@ class Loss:
         return replace(negative, name=name[:LONGEST_NAME])
 
 
-LOSSES: Mapping[str, Loss] = MappingProxyType({
-    loss.name: loss
-    for loss in (
-        Loss("half_squared_error", (h - y) ** 2 / Integer(2), output_distribution="discouraged"),
-        Loss("squared_error", (h - y) ** 2, output_distribution="discouraged"),
-        Loss(
-            "binary_cross_entropy", -y * log(h) - (1 - y) * log(1 - h),
-            output_interval=(0, 1), output_distribution="refused", target_interval=(0, 1),
-        ),
-        Loss(
-            "cross_entropy", -y * log(h),
-            output_interval=(0, 1), output_distribution="required", target_interval=(0, 1),
-            target_sums_to_one=True, labels=True,
-        ),
-        Loss(
-            "log_likelihood", y * log(h) + (1 - y) * log(1 - h), sense="maximise",
-            output_interval=(0, 1), output_distribution="refused", target_interval=(0, 1),
-        ),
-    )
+LOSSES: Mapping[str, Loss] = Table({
+    "half_squared_error": lambda name: Loss(name, (h - y) ** 2 / Integer(2), output_distribution="discouraged"),
+    "squared_error": lambda name: Loss(name, (h - y) ** 2, output_distribution="discouraged"),
+    "binary_cross_entropy": lambda name: Loss(
+        name, -y * log(h) - (1 - y) * log(1 - h),
+        output_interval=(0, 1), output_distribution="refused", target_interval=(0, 1),
+    ),
+    "cross_entropy": lambda name: Loss(
+        name, -y * log(h),
+        output_interval=(0, 1), output_distribution="required", target_interval=(0, 1),
+        target_sums_to_one=True, labels=True,
+    ),
+    "log_likelihood": lambda name: Loss(
+        name, y * log(h) + (1 - y) * log(1 - h), sense="maximise",
+        output_interval=(0, 1), output_distribution="refused", target_interval=(0, 1),
+    ),
 })  # fmt: skip
 
 
