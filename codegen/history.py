@@ -20,6 +20,8 @@ class Settings:
     examples:   number of examples to train on.
     sampling:   which examples each step sees, a name in SAMPLINGS. Runs saved before there was a choice are
                 shuffled.
+    target:     which code does the steps, a name in `codegen.steppers.stepper_kinds()`. Runs saved before there was
+                a choice are of the textbook kind.
     """
 
     network: str
@@ -31,6 +33,7 @@ class Settings:
     dtype: str
     examples: int
     sampling: str = "shuffled"
+    target: str = "textbook"
 
     @property
     def steps_per_epoch(self) -> int:
@@ -85,6 +88,7 @@ class History:
     epochs:       one record a finished epoch; where the run ended amid one, one more of the steps it has.
     batches:      steps done of the present epoch; 0 between epochs.
     seconds:      wall time of all steps.
+    why:          a sentence that says which code did the steps, and why.
     """
 
     settings: Settings
@@ -96,3 +100,4 @@ class History:
     epochs: list[Epoch] = field(default_factory=list)
     batches: int = 0
     seconds: float = 0.0
+    why: str = ""

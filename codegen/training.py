@@ -20,13 +20,18 @@ from codegen.examples import Examples, Targets, check_examples
 from codegen.functions import lambdify
 from codegen.history import Epoch, History, Settings
 from codegen.initialization import DTYPES, checked_dtype, checked_seed, initialize, program_of
-from codegen.optimizers import optimizer_named
+from codegen.optimizers import State, optimizer_named
 from codegen.progress import Progress
+from codegen.stepped import SteppedWeights
+from codegen.steppers import Stepper, choose_stepper
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import DeltaformWarning, TrainingError, UsageError, nearest
 from symbolic.programs import Program
 
+TEXTBOOK = "textbook"
+TEXTBOOK_WHY = "the functions of the readable module compute the gradients, and NumPy the update: {}"
+AT_A_TIME = 0.05  # seconds of steps between two chances to interrupt
 EPOCHS = 20  # where neither epochs nor iterations are given
 
 
@@ -111,6 +116,7 @@ def train(
     progress: bool = False,
     on_epoch: Callable[[Epoch], None] | None = None,
     functions: Any = None,
+    target: str | None = None,
 ) -> History:
     """Train a network on the examples (X, Y) and return the run.
 
@@ -145,7 +151,12 @@ def train(
         epoch, which counts in steps where `iterations` are given.
     on_epoch: called with each Epoch that is recorded.
     functions: what computes `forward`, `loss` and `loss_and_gradients`, such as a generated module that was
-        imported; by default `lambdify` of the derivation.
+        imported; by default `lambdify` of the derivation. They then do the steps too.
+    target: which code does the steps: "textbook", the functions and the optimizer's rule, or another name in
+        `codegen.steppers.stepper_kinds()`. If not given, "textbook" where examples are drawn uniformly, which is
+        to the last bit the algorithm as it stands above, or where the optimizer is not sgd; otherwise the stepper
+        that is estimated to be fastest for this network, batch size and dtype: the same numbers up to rounding.
+        `History.why` says which code ran, and why.
 
     Raises:
         DataError, UsageError: an argument that does not fit; says which, and the rule.
@@ -165,6 +176,7 @@ def train(
         "optimizer": optimizer,
         "seed": seed,
         "dtype": dtype,
+        "target": target,
     }
     targets = Targets.of(source)
     examples = check_examples(X, Y, targets, "training data")
@@ -206,9 +218,18 @@ def train(
         raise TrainingError(
             f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the same data"
         )
+    stepper, why = None, "functions were given, which compute the gradients of each step"
     if functions is None:
-        functions = lambdify(source if isinstance(source, Derivation) else derive(source))
-    run = _Run(functions, history, examples, held, targets, steps)
+        derivation = source if isinstance(source, Derivation) else derive(source)
+        functions = lambdify(derivation)
+        stepper, why = _code(derivation, settings, target if resume is None else settings.target)
+    elif (target or settings.target) != TEXTBOOK:
+        raise UsageError(
+            f"functions are given, but the steps are to be done by {target or settings.target!r}; leave functions out"
+        )
+    history.settings = replace(settings, target=TEXTBOOK if stepper is None else stepper.name)
+    history.why = why
+    run = _Run(functions, history, examples, held, targets, steps, stepper)
     shown_epochs = None if iterations is not None else steps // settings.steps_per_epoch
     with (
         Progress(steps, len(history.step_losses), shown_epochs, progress) as shown,
@@ -238,6 +259,7 @@ class _Run:
         held_out: Examples | None,
         targets: Targets,
         steps: int,
+        stepper: Stepper | None,
     ) -> None:
         self.functions = functions
         self.history = history
@@ -249,6 +271,13 @@ class _Run:
         self.steps = steps
         self.good = history.params
         self.warned = False
+        self.stepped: SteppedWeights | None = None
+        self.stride = 1
+        if stepper is not None:
+            # The functions check what they are given; a stepper does not.
+            functions.loss(history.params, examples.X[:1], examples.Y[:1])
+            rate = history.settings.learning_rate
+            self.stepped = SteppedWeights(stepper, history.params, examples.X, examples.Y, rate)
 
     def epoch(self) -> Iterator[float]:
         """Do what is left of the present epoch, or of the run if that is less, then record it. Yields the
@@ -258,23 +287,44 @@ class _Run:
         generator = np.random.default_rng()
         generator.bit_generator.state = history.random
         batches = self.sampling.draw(generator, len(self.examples), history.settings.batch_size)
-        left = self.steps - len(history.step_losses)
-        for batch in batches[history.batches :][:left]:
+        left = batches[history.batches :][: self.steps - len(history.step_losses)]
+        while left:
+            chunk, left = left[: self.stride], left[self.stride :]
             started = time.perf_counter()
-            loss = self._step(self.examples.take(batch))
-            history.step_losses.append(loss)
-            history.batches += 1
-            history.seconds += time.perf_counter() - started
+            losses = [self._step(self.examples.take(chunk[0]))] if self.stepped is None else self._steps(chunk)
+            history.step_losses += losses
+            history.batches += len(losses)
+            seconds = time.perf_counter() - started
+            history.seconds += seconds
+            # How many steps are done between two looks at the clock changes none of them.
+            self.stride = self.stride * 2 if self.stepped is not None and seconds < AT_A_TIME else self.stride
             whole = history.batches == len(batches)
             if whole or len(history.step_losses) == self.steps:
-                losses = history.step_losses[-history.batches :]
+                of_epoch = history.step_losses[-history.batches :]
                 sizes = [len(done) for done in batches[: history.batches]]
-                history.epochs.append(self._record(float(np.average(losses, weights=sizes))))
+                history.epochs.append(self._record(float(np.average(of_epoch, weights=sizes))))
                 if whole:
                     history.random = generator.bit_generator.state
                     history.batches = 0
                 self._check_held_out(history.epochs[-1])
-            yield loss
+            yield from losses
+
+    def _steps(self, batches: list[NDArray]) -> list[float]:
+        """As `_step`, for several batches at once."""
+        history, stepped = self.history, self.stepped
+        assert stepped is not None
+        done, epoch = len(history.step_losses), len(history.epochs) + 1
+        advance = stepped.advance(batches)
+        if advance.idle >= 0:
+            self._warn_of_zero(f"step {done + advance.idle + 1} (epoch {epoch})")
+        history.params = advance.params
+        history.state = State(history.state.steps + len(advance.losses), {})
+        if advance.failure:
+            history.step_losses += advance.losses
+            history.batches += len(advance.losses)
+            where = f"step {len(history.step_losses) + 1} (epoch {epoch})"
+            raise Diverged(self._advice(f"{where}: {advance.failure}"), history)
+        return advance.losses
 
     def _step(self, batch: Examples) -> float:
         history = self.history
@@ -292,22 +342,27 @@ class _Run:
         if not all(np.isfinite(value).all() for value in params.values()):
             raise Diverged(self._advice(f"{where}: the update makes a weight infinite or NaN"), history)
         if not self.warned and not any(gradient.any() for gradient in gradients.values()):
+            self._warn_of_zero(where)
+        self.good = history.params
+        history.params, history.state = params, state
+        return loss
+
+    def _warn_of_zero(self, where: str) -> None:
+        """Warn once, at the line of whoever called `train`."""
+        if not self.warned:
             self.warned = True
             warnings.warn(
                 f"{where}: every gradient is exactly zero, so nothing is learnt; dead units (relu) or start "
                 "values that are all equal or zero do this: try another seed, a smaller learning rate or "
                 "other start values",
                 DeltaformWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        self.good = history.params
-        history.params, history.state = params, state
-        return loss
 
     def _check_held_out(self, epoch: Epoch) -> None:
         """The last update of an epoch is seen by no later batch of it, but by the held-out examples."""
         if epoch.held_out_loss is not None and not math.isfinite(epoch.held_out_loss):
-            self.history.params = self.good
+            self.history.params = self.good if self.stepped is None else self.stepped.before_last()
             where = f"step {epoch.steps} (epoch {epoch.number})"
             raise Diverged(self._advice(f"{where}: the held-out loss is then {epoch.held_out_loss}"), self.history)
 
@@ -331,6 +386,18 @@ class _Run:
             accuracy=accuracy,
             seconds=history.seconds - sum(epoch.seconds for epoch in history.epochs),
         )
+
+
+def _code(derivation: Derivation, settings: Settings, target: str | None) -> tuple[Stepper | None, str]:
+    """What does the steps: a stepper, or None for the functions and the optimizer's rule; and a sentence why."""
+    if target is None and settings.sampling == "uniform":
+        return None, TEXTBOOK_WHY.format("drawn uniformly, a step is to the last bit the algorithm as it is written")
+    if target is None and settings.optimizer != "sgd":
+        return None, TEXTBOOK_WHY.format(f"the steppers do sgd, not {settings.optimizer}")
+    if target == TEXTBOOK:
+        return None, TEXTBOOK_WHY.format("it was asked for")
+    stepper = choose_stepper(derivation, settings.batch_size, settings.dtype, settings.optimizer, target)
+    return (None if stepper.name == TEXTBOOK else stepper), stepper.why
 
 
 def describe(program: Program) -> str:
@@ -420,6 +487,7 @@ def _resumed(
         "optimizer": settings.optimizer,
         "seed": settings.seed,
         "dtype": settings.dtype,
+        "target": settings.target,
     }
     for what, value in given.items():
         asked = checked_dtype(value).name if what == "dtype" and value is not None else value
