@@ -65,7 +65,8 @@ def _run(arguments: argparse.Namespace) -> int:
         warnings.showwarning = _show_warning
         try:
             status = COMMANDS[arguments.command](arguments)
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
             return status
         except DeltaformError as error:
             say(str(error))
@@ -82,6 +83,25 @@ def _run(arguments: argparse.Namespace) -> int:
 def say(message: str) -> None:
     """One message to whoever runs the command, on standard error."""
     print(f"deltaform: {message}", file=sys.stderr, flush=True)
+
+
+def put(product: str | bytes) -> None:
+    """A product to standard output, in UTF-8 whatever the locale says.
+
+    Raises:
+        FileError: standard output is closed.
+    """
+    if sys.stdout is None:
+        from symbolic.errors import FileError
+
+        raise FileError("standard output is closed; name a file with -o")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(product if isinstance(product, bytes) else product.encode())
+
+
+def to_terminal() -> bool:
+    """Whether standard output is a terminal."""
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _show_warning(message: Warning | str, *where: Any, **more: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +14,7 @@ import numpy as np
 
 from codegen.checkpoints import SUFFIXES as RUNS
 from codegen.checkpoints import load_checkpoint, save_checkpoint
-from codegen.cli import FINE, INTERRUPTED, NO, say
+from codegen.cli import FINE, INTERRUPTED, NO, put, say
 from codegen.datasets import Dataset, load
 from codegen.functions import lambdify
 from codegen.gradcheck import GradientReport, check_gradients
@@ -50,7 +49,7 @@ def generated_module(arguments: argparse.Namespace) -> int:
         check_target(arguments.output, (".py",), arguments.force)
     derivation = derive(Network.parse(arguments.network))
     if arguments.output is None:
-        sys.stdout.write(module_source(derivation, dtype=arguments.dtype))
+        put(module_source(derivation, dtype=arguments.dtype))
     else:
         write_module(derivation, arguments.output, dtype=arguments.dtype, force=arguments.force)
         say(f"wrote {arguments.output}")
@@ -148,7 +147,7 @@ def notations(arguments: argparse.Namespace) -> int:
         for notation in NOTATIONS.values():
             print(in_one_line(notation))
     else:
-        sys.stdout.write(notation_to_toml(find_notation(arguments.notation)))
+        put(notation_to_toml(find_notation(arguments.notation)))
     return FINE
 
 

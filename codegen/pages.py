@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 import webbrowser
 from pathlib import Path
 from typing import Any
 
-from codegen.cli import FINE, NO, say
+from codegen.cli import FINE, NO, put, say, to_terminal
 from codegen.sources import network_in, note_asked_for, verified
 from symbolic.backpropagation import derive
 from symbolic.documents import COLUMNS, FORMATS, Format, Printable, format_named, format_of
@@ -42,10 +41,7 @@ def derivation_page(arguments: argparse.Namespace) -> int:
         _to_file(source, chosen, arguments, settings, options)
         return FINE
     content = source.render(chosen.name, settings=settings, **options)
-    if isinstance(content, bytes):
-        sys.stdout.buffer.write(content)
-    else:
-        sys.stdout.write(content)
+    put(content)
     return FINE
 
 
@@ -75,13 +71,13 @@ def _settings(arguments: argparse.Namespace, chosen: Format) -> dict[str, Any]:
     """What the format is told besides; wrong ones are refused before minutes of work."""
     if arguments.katex and chosen.name != "html":
         raise UsageError(f"--katex is for HTML pages, and this is {chosen.name}; leave it out, or give -o FILE.html")
-    if chosen.name == "pdf" and arguments.output is None and not arguments.open and sys.stdout.isatty():
+    if chosen.name == "pdf" and arguments.output is None and not arguments.open and to_terminal():
         raise UsageError("a PDF is nothing for a terminal; name a file with -o page.pdf, or give --open")
     if chosen.name == "html":
         return {"katex": True if arguments.katex else None}
     if chosen.name == "txt":
-        to_terminal = arguments.output is None and not arguments.open and sys.stdout.isatty()
-        return {"columns": min(shutil.get_terminal_size().columns, WIDEST) if to_terminal else COLUMNS}
+        shown = arguments.output is None and not arguments.open and to_terminal()
+        return {"columns": min(shutil.get_terminal_size().columns, WIDEST) if shown else COLUMNS}
     return {}
 
 
@@ -98,7 +94,7 @@ def diagram_of(arguments: argparse.Namespace) -> int:
     drawn = diagram(derive(network_in(notation, arguments)), arguments.kind, notation)
     content = PICTURES[suffix or ".dot"](drawn)
     if arguments.output is None:
-        sys.stdout.write(content)
+        put(content)
     else:
         write_atomically(arguments.output, content.encode())
         say(f"wrote {arguments.output}")

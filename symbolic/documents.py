@@ -121,7 +121,7 @@ def format_of(path: str | os.PathLike[str]) -> Format:
     if target.is_dir():
         raise FileError(f"{target} is a folder; name a file in it, such as {target / 'page.html'}")
     for one in FORMATS.values():
-        if target.suffix.lower() in one.suffixes:
+        if target.suffix in one.suffixes:
             return one
     raise FileError(
         f"{target}: unknown suffix {target.suffix!r}; it must be {' or '.join(SUFFIXES)}, which say the format"
@@ -156,7 +156,7 @@ class Printable:
     ) -> Path:  # fmt: skip
         """Write the page to a file, in the format that its suffix or `format` says; gives the path.
 
-        Where there is no pdflatex for a PDF, the LaTeX is written beside it, before the error says so.
+        Where pdflatex is missing, or cannot set the page, the LaTeX is written instead, before the error says so.
 
         Raises:
             FileError: the file exists and `force` is not given, or cannot be written.
@@ -166,11 +166,11 @@ class Printable:
         target = check_target(path, chosen.suffixes, force)
         try:
             content = self.render(chosen.name, settings=settings, **options)
-        except MissingExtra as missing:
+        except (MissingExtra, UsageError) as problem:
             if chosen.name != "pdf":
                 raise
-            source = self.write(target.with_suffix(".tex"), "tex", force, **options)
-            raise MissingExtra(f"{missing}; {source} is written, from which pdflatex makes the PDF") from None
+            source = self.write(target.with_suffix(".tex"), "tex", force, **options)  # raises what is not pdflatex's
+            raise type(problem)(f"{problem}; {source} is written, from which pdflatex makes the PDF") from None
         write_atomically(target, content if isinstance(content, bytes) else content.encode())
         return target
 

@@ -132,7 +132,7 @@ class Notation:
     layer: str = "[{layer}]"
     layer_below: bool = False
     first_layer: int = 0
-    depth: str = "N"
+    depth: str = "L"
     any_layer: str = r"\ell"
     weight_layer: str = "target"
     weight_rows: str = "outputs"

@@ -284,8 +284,9 @@ def _claims(notation: Notation) -> Iterator[_Claim]:
     yield _Claim(notation.examples, ("examples",), "examples")
     for number, text in notation.widths.items():
         yield _Claim(text, ("widths", str(number)), f"width {number}")
-    for name in ("identity", "unit", "partial", "nabla"):
-        yield _Claim(getattr(notation, name), (name,), name)
+    for name in ("identity", "unit", "partial", "nabla", "ones", "indicator", "diagonal"):
+        # 1 before a brace is an indicator, alone the vector of ones.
+        yield _Claim(getattr(notation, name), (name,), "ones" if name == "indicator" else name)
 
 
 def check_apart(notation: Notation) -> None:
@@ -320,6 +321,10 @@ def _check_layers(notation: Notation, where: str) -> None:
     if depth == layer:
         raise NotationError(
             f"{where}: depth and any_layer are both {depth}; give each its own", ("depth",), ("any_layer",)
+        )
+    if depth == notation.examples:
+        raise NotationError(
+            f"{where}: depth and examples are both {depth}; give each its own", ("depth",), ("examples",)
         )
     written = index_letters(notation)
     for key, text in written.items():

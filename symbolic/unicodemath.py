@@ -234,7 +234,7 @@ class _Writer:
             texts = [
                 " ".join(cells) if cells[-1].startswith(("if ", "otherwise")) else ", ".join(cells) for cells in rows
             ]
-            return "{ " + "; ".join(texts) + ("" if last else " }")
+            return "{ " + "; ".join(texts) + " }"
         if node.environment.endswith("matrix"):
             return "[" + "; ".join(", ".join(cells) for cells in rows) + "]"
         return "; ".join(" ".join(cell for cell in cells if cell) for cells in rows)

@@ -88,7 +88,7 @@ def test_derive_at_any_depth(capsys):
     page = capsys.readouterr().out
     assert r"\section*{Induction}" in page and "All of them hold." in page
     assert r"\delta^{[\ell]} &= (W^{[\ell+1]\top} \delta^{[\ell+1]}) \circ (1 - (a^{[\ell]})^{\circ 2})" in page
-    assert r"\delta^{[N]} &= a^{[N]} - y" in page
+    assert r"\delta^{[L]} &= a^{[L]} - y" in page
     assert main(["derive", "--depth", "general", "--notation", "nielsen", "--no-verify"]) == 0
     assert r"\delta^l &= ((w^{l+1})^T \delta^{l+1}) \odot g'(z^l)" in capsys.readouterr().out
 

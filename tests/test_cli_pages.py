@@ -1,6 +1,9 @@
 """`deltaform derive` and `deltaform diagram`: formats, files, what is opened, what is refused."""
 
+import os
 import shutil
+import subprocess
+import sys
 import webbrowser
 from xml.etree import ElementTree
 
@@ -117,3 +120,33 @@ def test_a_diagram_takes_the_notation_and_any_depth(capsys):
     assert main(["diagram", NETWORK, "--notation", "stacked", "--format", "tikz"]) == FINE
     assert main(["diagram", "--depth", "general", "--format", "dot"]) == FINE
     assert "digraph" in capsys.readouterr().out
+
+
+def run(*arguments, **environment):
+    command = [sys.executable, "-m", "codegen.cli", *arguments]
+    return subprocess.run(command, env={**os.environ, **environment}, capture_output=True, timeout=120, check=False)
+
+
+def test_products_are_utf8_whatever_the_locale_is():
+    arguments = ("derive", NETWORK, "--no-verify", "--format", "txt", "--detail", "result")
+    done = run(*arguments, LC_ALL="C", PYTHONIOENCODING="ascii", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0")
+    assert done.returncode == 0, done.stderr
+    assert "δ^[2] = a^[2] − y" in done.stdout.decode()
+
+
+def test_a_closed_standard_output_is_told():
+    command = f"{sys.executable} -m codegen.cli derive '{NETWORK}' --no-verify --format txt >&-"
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == WRONG_USE and "standard output is closed; name a file with -o" in done.stderr
+
+
+def test_what_pdflatex_cannot_set_is_kept_as_latex(tmp_path, monkeypatch, capsys):
+    fake = tmp_path / "bin" / "pdflatex"
+    fake.parent.mkdir()
+    fake.write_text("#!/bin/sh\necho '! Missing something.'\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    assert derive("-o", tmp_path / "page.pdf") == WRONG_USE
+    told = capsys.readouterr().err
+    assert "it says: ! Missing something." in told and "page.tex is written" in told
+    assert (tmp_path / "page.tex").exists() and not (tmp_path / "page.pdf").exists()

@@ -122,7 +122,7 @@ def test_unknown_formats_suffixes_and_options_are_refused(derivation, tmp_path):
 def test_what_pdflatex_cannot_set_is_an_error_of_ours():
     from symbolic.pages.pdf import pdf_of
 
-    with pytest.raises(UsageError, match=r"pdflatex cannot set the page.*Undefined control sequence"):
+    with pytest.raises(UsageError, match=r"pdflatex cannot set the page; it says: .*Undefined control sequence"):
         pdf_of(r"\documentclass{article}\begin{document}\nonsense\end{document}")
     with pytest.raises(MissingExtra, match=r"no nowhere\.sty.*apt-get install"):
         pdf_of(r"\documentclass{article}\usepackage{nowhere}\begin{document}a\end{document}")

@@ -45,7 +45,7 @@ def test_replace_changes_only_the_entries_given():
     assert changed.letters == {**CS229.letters, "weight": r"\Theta"} and changed.depth == "L"
     assert dict(changed.widths) == {0: "d"} and changed.replace(widths={0: ""}).widths == {}
     assert CS229.letters["weight"] == "W" and changed != CS229
-    assert changed.replace(depth="N", letters={"weight": "W"}, widths={0: ""}) == CS229
+    assert changed.replace(depth="L", letters={"weight": "W"}, widths={0: ""}) == CS229
     # An own letter that is empty is as good as none; only an input without a letter says something.
     assert CS229.replace(letters={"output": "h"}).replace(letters={"output": ""}) == CS229
     assert CS229.replace(letters={"input": ""}) != CS229

@@ -58,7 +58,7 @@ WRITTEN = {
     r"{{}\hat{y}_{in}}_j": "(ŷ_in)_j",
     r"\lVert x \rVert^2": "‖x‖²",
     r"|\theta| = \left|x\right|": "|θ| = |x|",
-    r"\begin{cases} z & \text{if } z > 0 \\ 0 & \text{otherwise} \end{cases}": "{ z if z > 0; 0 otherwise",
+    r"\begin{cases} z & \text{if } z > 0 \\ 0 & \text{otherwise} \end{cases}": "{ z if z > 0; 0 otherwise }",
     r"\begin{cases} z & \text{if } z > 0 \\ 0 & \text{otherwise} \end{cases} + 1": "{ z if z > 0; 0 otherwise } + 1",
     r"\begin{bmatrix} a_1 & \cdots \\[0.3ex] \vdots & b \end{bmatrix}^{\top}": "[a_1, ⋯; ⋮, b]ᵀ",
     r"\Bigl(a": "(a",

@@ -48,7 +48,7 @@ CORRECTIONS = (
 
 def _notation() -> Notation:
     """That of the table, with a letter for the output, arguments of loss and cost, and the mark of a layer on g."""
-    table = NOTATIONS["cs229"]
+    table = NOTATIONS["cs229"].replace(depth="N", examples="P")
     return table.replace(
         letters={"output": r"\hat{y}", "loss": r"\mathcal{L}(\hat{y}, y)", "cost": "J(W, b)"},
         functions={

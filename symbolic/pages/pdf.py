@@ -61,5 +61,5 @@ def _failed(log: str) -> MissingExtra | UsageError:
         return MissingExtra(f"pdflatex has no {missing[1]}; install it: apt-get install texlive-latex-base")
     told = re.search(r"^!.*(?:\n.*){0,5}", log, re.MULTILINE)
     return UsageError(
-        f"pdflatex cannot set the page; write .tex to look at it. It says: {told[0] if told else log[-500:]}"
+        f"pdflatex cannot set the page; it says: {told[0] if told else log[-500:].strip() or 'nothing'}"
     )

@@ -285,8 +285,9 @@ class SetUp:
 
 
 def _counted(title: str) -> str:
-    """The title of a network, where a layer that is written many times in a row is written once, and counted."""
+    """A title of signs that can be printed, where a layer that is written many times in a row is counted."""
     written = []
+    title = "".join(sign if sign.isprintable() else "?" for sign in title)
     for layer, same in groupby(title.split(" -> ")):
         count = len(list(same))
         written += [f"{layer} ({count} layers)"] if count > FEWEST else [layer] * count
