@@ -100,7 +100,7 @@ def _indexed(point: Point, node: Indexed) -> Compiled:
 
 
 def _lookup(point: Point, key: str, positions: tuple[Expr, ...]) -> Compiled:
-    place_at = _place_reader(positions)
+    place_at = place_reader(positions)
 
     def run(letters: dict[Symbol, int]) -> Dual:
         place = place_at(letters)
@@ -113,7 +113,7 @@ def _lookup(point: Point, key: str, positions: tuple[Expr, ...]) -> Compiled:
     return run
 
 
-def _place_reader(positions: tuple[Expr, ...]) -> Callable[[dict[Symbol, int]], Place]:
+def place_reader(positions: tuple[Expr, ...]) -> Callable[[dict[Symbol, int]], Place]:
     """The place at which a tensor is looked up, from the values of the letters."""
     where = tuple(int(one) if one.is_Integer else one for one in positions)
     if any(isinstance(one, int) for one in where) or len(where) not in (1, 2):
@@ -372,7 +372,7 @@ Reader = Callable[[dict[Symbol, int]], Place]
 def _of_and_by(node: Any) -> tuple[str, str, Reader, Reader]:
     """What is differentiated and by what: their keys, and their places from the values of the letters."""
     of, by = node.of, node.by
-    return key_of(of) or "", key_of(by) or "", _place_reader(indices_of(of)), _place_reader(indices_of(by))
+    return key_of(of) or "", key_of(by) or "", place_reader(indices_of(of)), place_reader(indices_of(by))
 
 
 def held(node: Basic) -> set[str]:

@@ -16,6 +16,7 @@ from sympy import Basic, Expr, Symbol
 
 from symbolic.duals import compile_node
 from symbolic.errors import DerivationError
+from symbolic.plainvalues import Bare, compile_plain
 from symbolic.precision import NUMBERS, Compiled, Dual, Place, Slopes, Table, numeric_size, places
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, elements, key_of
@@ -44,6 +45,7 @@ class Point:
         self.kink_distance: Any = None  # how close a condition came to changing its mind, over all that was evaluated
         self.sides: dict[tuple[Basic, Place], bool] = {}  # what each condition said, by the values of its letters
         self.compiled: dict[Basic, Compiled] = {}
+        self.plain: dict[Basic, Bare] = {}
         self.lasting: dict[Basic, Compiled] = {}  # of the program's equations
         self.values: dict[Basic, Table] = {}  # of expressions, kept by whoever asks for them more than once
         self.matrix_values: dict[Any, Any] = {}  # of matrix expressions, likewise
@@ -186,11 +188,18 @@ class Point:
             run = self.compiled[node] = compile_node(self, node)
         return run
 
+    def compile_plain(self, node: Basic) -> Bare:
+        """A function from the values of the free letters to the bare number of the expression, nothing disturbed."""
+        if node not in self.plain:
+            self.plain[node] = compile_plain(self, node)
+        return self.plain[node]
+
     def forget(self) -> None:
         """Drop what was kept of expressions that are not the program's."""
         self.values.clear()
         self.matrix_values.clear()
         self.compiled.clear()
+        self.plain.clear()
 
     def value(self, node: Expr, letters: dict[Symbol, int]) -> Any:
         return self.compile(node)(letters)[0]

@@ -7,19 +7,29 @@ derivative 0 at 0; |z| has a branch of its own at 0, with derivative 0.
 
 from __future__ import annotations
 
-from sympy import Abs, And, Expr, Max, Min, Number, Or, Piecewise, Symbol, default_sort_key, piecewise_fold
+from sympy import Abs, And, Basic, Expr, Max, Min, Number, Or, Piecewise, Symbol, default_sort_key, piecewise_fold
 from sympy.core.relational import Relational
 
 
 def without_extrema(expression: Expr) -> Expr:
     """`expression` with Max, Min and Abs written as Piecewise."""
-    if not expression.has(Max, Min, Abs):
+    if not _has_extrema(expression):
         return expression
     expression = expression.replace(lambda node: isinstance(node, (Max, Min)), _as_branches)
     return expression.replace(
         lambda node: isinstance(node, Abs),
         lambda node: Piecewise((node.args[0], node.args[0] > 0), (-node.args[0], node.args[0] < 0), (0, True)),
     )
+
+
+def _has_extrema(expression: Expr) -> bool:
+    stack: list[Basic] = [expression]
+    while stack:
+        node = stack.pop()
+        if isinstance(node, (Max, Min, Abs)):
+            return True
+        stack.extend(node.args)
+    return False
 
 
 def of_one_variable(expression: Expr, variable: Symbol) -> Expr:

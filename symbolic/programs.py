@@ -196,7 +196,7 @@ class _Reader:
                     f"{self.where}: a sum must start at 0 and run over a whole axis, as in over({letter}, n)"
                 )
             check_letters((letter,), self.where)
-            found[letter] = high + 1
+            found[letter] = _extent_of(high)
         return found
 
     def _element(self, node: Expr, inside: dict[Expr, Expr]) -> None:
@@ -238,6 +238,13 @@ class _Reader:
                 f"{self.where}: {position} in {node} is not known to be a place on an axis of {extent} elements; "
                 "an index is a letter, or a number from 0 to the size less 1"
             )
+
+
+def _extent_of(high: Expr) -> Expr:
+    """How many elements a letter runs over, from 0 to `high`; n for n - 1, without adding."""
+    if isinstance(high, Add) and len(high.args) == 2 and high.args[0] == -1:
+        return high.args[1]
+    return high + 1
 
 
 NESTED = (

@@ -19,6 +19,9 @@ from symbolic.tensors import Fact, elements, indices_of, key_of
 
 # Stand-in sizes: small, and different for neighbouring axes, so that a dropped transpose does not fit.
 STAND_IN_WIDTHS = (3, 2, 4)
+# Of so many sizes most are smaller, at two of three points; neighbours still differ.
+MANY_SIZES = 40
+STAND_IN_WIDTHS_OF_MANY = (3, 2)
 STAND_IN_EXAMPLES = (2, 3)
 MOST_DRAWS = 40
 # How many of them are looked at for a point at which the objective moves with every parameter.
@@ -37,11 +40,14 @@ def stand_in_sizes(program: Program, turn: int = 0) -> dict[Symbol, int]:
             if letter == program.example and isinstance(extent, Symbol):
                 sizes[extent] = STAND_IN_EXAMPLES[turn % len(STAND_IN_EXAMPLES)]
     count = turn
+    shapes = [tensor.shape for tensor in program.tensors.values()]
+    many = len({symbol for shape in shapes for extent in shape for symbol in extent.free_symbols}) >= MANY_SIZES
+    widths = STAND_IN_WIDTHS_OF_MANY if many and turn % 3 < 2 else STAND_IN_WIDTHS
     for tensor in sorted(program.tensors.values(), key=lambda tensor: tensor.role == "target"):
         for extent in tensor.shape:
             for symbol in sorted(extent.free_symbols, key=str):
                 if symbol not in sizes:
-                    sizes[symbol] = STAND_IN_WIDTHS[count % len(STAND_IN_WIDTHS)]
+                    sizes[symbol] = widths[count % len(widths)]
                     count += 1
     return sizes
 

@@ -418,17 +418,19 @@ def _values(point: Point, side: Basic, frame: Frame, ranges: Ranges, carried: Sy
 
 def _entry_values(point: Point, side: Basic, letters: list[Symbol]) -> Callable[[Place], Any]:
     """The value of an index expression at values for `letters`; each is computed once while one result is checked."""
-    run = point.compile(side)
+    run = point.compile_plain(side)
     own = free_letters(side) if isinstance(side, Expr) else set(letters)
     axes = sorted((letter.name, at) for at, letter in enumerate(letters) if letter in own)
     where = [at for _, at in axes]
     known = point.values.setdefault(side, {})
+    all_in_order = where == list(range(len(letters)))
 
     def value(place: Place) -> Any:
-        chosen = tuple([place[at] for at in where])
-        if chosen not in known:
-            known[chosen] = run(dict(zip(letters, place, strict=True)))[0]
-        return known[chosen]
+        chosen = place if all_in_order else tuple([place[at] for at in where])
+        found = known.get(chosen)
+        if found is None:
+            found = known[chosen] = NUMBERS.make_mpf(run(dict(zip(letters, place, strict=True))))
+        return found
 
     return value
 

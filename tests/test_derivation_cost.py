@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,10 +12,13 @@ from sympy import Indexed, IndexedBase, Piecewise, Sum, Symbol, exp, log, tanh
 
 from symbolic import ACTIVATIONS, LOSSES, Network, backpropagation, derive, index, moulds, size
 from symbolic.errors import NoMatrixForm
+from symbolic.evaluation import Point
 from symbolic.matrixform import matrix_form
 from symbolic.moulds import Mould, Moulds, element, order_of, skeleton
+from symbolic.precision import NUMBERS, places
 from symbolic.repetition import Repetition
 from symbolic.rules import Result
+from symbolic.sampling import random_leaves, stand_in_sizes
 
 ROOT = Path(__file__).parent.parent
 HIDDEN = {
@@ -227,6 +231,53 @@ def test_orders_tell_where_a_name_has_a_digit_more():
     nine, ten, eleven = (Symbol(name, real=True) for name in ("a9", "a10", "a11"))
     assert order_of((ten, eleven)) != order_of((nine, ten))
     assert order_of((nine, nine)) != order_of((nine, ten))
+
+
+# Verification
+
+
+def test_every_layer_is_verified_at_its_own_numbers():
+    derivation = deep("5 tanh", 4)
+    report = derivation.verify(points=1)
+    rows = [row.quantity for row in report.rows]
+    assert [rows.count(f"delta{layer}") for layer in (1, 2, 3)] == [rows.count("delta1")] * 3
+    for key in ("delta2", "dW3"):
+        last = derivation[key]
+        wrong = replace(last.steps[-1], after=2 * last.steps[-1].after)
+        changed = replace(last, steps=(*last.steps[:-1], wrong))
+        broken = replace(derivation, results=tuple(changed if r is last else r for r in derivation.results))
+        assert {row.quantity for row in broken.verify(points=1).failures} == {key}
+
+
+def test_plain_values_are_those_of_dual_numbers():
+    attention = PROGRAMS["attention"]()
+    sizes = stand_in_sizes(attention)
+    point = Point(attention, sizes, random_leaves(attention, sizes, 1))
+    for equation in attention.equations:
+        for place in places(point.extents(equation.tensor)):
+            letters = dict(zip(equation.indices, place, strict=True))
+            assert point.compile_plain(equation.rhs)(letters) == point.compile(equation.rhs)(letters)[0]._mpf_
+
+
+def test_several_disturbances_at_a_time_are_as_many_single_ones():
+    program = deep("5 tanh", 2).program
+    sizes = stand_in_sizes(program)
+    point = Point(program, sizes, random_leaves(program, sizes, 1))
+    equation = program.definitions["z2"]
+    for by in ("W2", "a1", "b2"):
+        for at in places(point.extents(equation.tensor)):
+            for place in places(point.extents(program.tensors[by])):
+                single = point._moved(equation, {by: {place: NUMBERS.one}}).get(at, NUMBERS.zero)
+                assert point.partial(at, "z2", place, by) == single
+
+
+def test_most_stand_in_sizes_of_a_deep_network_are_small_and_neighbours_differ():
+    program = deep("5 tanh", 50).program
+    for turn in range(3):
+        sizes = stand_in_sizes(program, turn)
+        widths = [number for symbol, number in sizes.items() if str(symbol) != "N"]
+        assert all(one != other for one, other in pairwise(widths))
+    assert stand_in_sizes(program, 2)[size("n_0")] != stand_in_sizes(program, 2)[size("n_2")]
 
 
 # Imports

@@ -32,7 +32,7 @@ FORBIDDEN = {
     ("induction",): (
         "calculus", "deltaform", "backpropagation", "layers", "activations", "losses", "network", "general",
     ),
-    ("verification", "evaluation", "duals", "precision", "sampling", "matrixvalues"): (
+    ("verification", "evaluation", "duals", "plainvalues", "precision", "sampling", "matrixvalues", "moulds"): (
         "calculus", "deltaform", "backpropagation", "repetition",
     ),
     # What writes blocks knows nothing but blocks.
