@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from codegen.safety import check_source
 from codegen.source import module_source
 from symbolic.derivation import Derivation
-from symbolic.errors import DataError, MissingExtra
+from symbolic.errors import DataError, MissingExtra, UsageError
+
+if TYPE_CHECKING:
+    from codegen.workspace import Workspace
 
 Arrays = dict[str, np.ndarray]
 
@@ -26,6 +30,7 @@ class Functions:
     source:             the text of the module.
     unchecked:          the same three without entry checks, by name; they also take complex params, for a
     complex step.
+    derivation:         what they were made from; None for functions that were made from text.
     """
 
     forward: Callable[..., np.ndarray]
@@ -33,6 +38,20 @@ class Functions:
     loss_and_gradients: Callable[..., tuple[float, Arrays]]
     source: str
     unchecked: dict[str, Callable[..., Any]]
+    derivation: Derivation | None = None
+
+    def workspace(self, batch_size: int, dtype: DTypeLike = "float64") -> Workspace:
+        """Loss and gradients for batches of one size and dtype, again and again without allocating: see `Workspace`.
+
+        Raises:
+            UsageError: functions that were made from text, a batch size that is no whole number from 1, or a dtype.
+            LoweringError: the program has no axis of examples in front.
+        """
+        from codegen.workspace import Workspace
+
+        if self.derivation is None:
+            raise UsageError("these functions were made from text; make a workspace from lambdify(derivation)")
+        return Workspace(self.derivation, batch_size, dtype)
 
 
 def lambdify(derivation: Derivation, *, dtype: str | None = None) -> Functions:
@@ -45,7 +64,7 @@ def lambdify(derivation: Derivation, *, dtype: str | None = None) -> Functions:
 
     The functions raise DataError for arrays that do not fit.
     """
-    return functions_of(module_source(derivation, dtype=dtype))
+    return replace(functions_of(module_source(derivation, dtype=dtype)), derivation=derivation)
 
 
 def functions_of(source: str) -> Functions:

@@ -11,7 +11,7 @@ from codegen.functions import namespace_of
 from codegen.passes.planning import plan
 from codegen.passes.table import ALL
 from codegen.steppers import Kind, Request
-from codegen.targets.stepper_source import stepper_source
+from codegen.targets.stepper_source import Plan, stepper_source
 from symbolic.errors import DataError, DeltaformError
 
 WHY = (
@@ -30,7 +30,8 @@ class NumpyStepper:
     name = "numpy"
 
     def __init__(self, request: Request, passes: frozenset[str] = ALL) -> None:
-        planned = plan(request.derivation, request.batch_size, request.dtype.name, passes)
+        known = request.cache.get("numpy") if passes == ALL else None
+        planned = known or plan(request.derivation, request.batch_size, request.dtype.name, passes)
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
         self.source = stepper_source(planned)
         self.flat = np.zeros(request.count, request.dtype)
@@ -38,7 +39,6 @@ class NumpyStepper:
         self.params = planned.views(self.flat)
         self.idle = -1
         self._shapes = planned.argument_shapes()
-        self._only = request.batch_size if planned.is_for_one_size else None
         self._build = namespace_of(self.source)["build"]
         self._steps: dict[int, Callable[..., float]] = {}
         self._size = request.batch_size
@@ -90,34 +90,39 @@ class NumpyStepper:
         return self._for(len(X))
 
     def _for(self, size: int) -> Callable[..., float]:
-        if self._only is not None and size != self._only:
-            raise DataError(f"the batch has {size} examples, but this stepper was made for {self._only} at a time")
         if size not in self._steps:
             self._steps[size] = self._build(self.flat, self.gradient, size)
         return self._steps[size]
 
     def _check_rows(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray]) -> None:
-        self._other(X[:1], Y[:1]) if self._only in (None, 1) else None
+        self._other(X[:1], Y[:1])
         if len(X) != len(Y):
             raise DataError(f"X has {len(X)} rows and Y has {len(Y)}; row p of both must be one example")
         if any(len(rows) == 0 or rows.min() < 0 or rows.max() >= len(X) for rows in batches):
             raise DataError(f"a batch is empty or has a number of a row that is none of 0 to {len(X) - 1}")
 
 
+def _planned(request: Request) -> Plan | DeltaformError:
+    """The plan, or why there is none; made once."""
+    if "numpy" not in request.cache:
+        try:
+            request.cache["numpy"] = plan(request.derivation, request.batch_size, request.dtype.name)
+        except DeltaformError as error:
+            request.cache["numpy"] = error
+    return request.cache["numpy"]
+
+
 def _refusal(request: Request) -> str:
     if request.optimizer != "sgd":
         return f"it does steps of sgd, not of {request.optimizer}"
-    try:
-        plan(request.derivation, request.batch_size, request.dtype.name)
-    except DeltaformError as error:
-        return str(error)
-    return ""
+    planned = _planned(request)
+    return str(planned) if isinstance(planned, DeltaformError) else ""
 
 
 def _estimate(request: Request) -> float:
-    """Calls at half a microsecond, and products of matrices at ten numbers a nanosecond."""
-    layers = len(request.shapes)
-    return 1.0 * layers + 6.0 * request.count * request.batch_size / 1e4 - 0.1
+    planned = _planned(request)
+    assert not isinstance(planned, DeltaformError)
+    return planned.costs.estimate(planned.graph, planned.listing)
 
 
 NUMPY = Kind(

@@ -7,7 +7,7 @@ line in `stepper_kinds`; `choose_stepper` takes the kind that is estimated to be
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from codegen.initialization import checked_dtype, shape_of
 from codegen.optimizers import optimizer_named
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
-from symbolic.errors import UsageError, nearest
+from symbolic.errors import DataError, UsageError, nearest
 from symbolic.programs import Program
 
 
@@ -61,12 +61,13 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a stepper is asked for."""
+    """What a stepper is asked for. cache: what kinds have worked out for it so far, by their names."""
 
     derivation: Derivation
     batch_size: int
     dtype: np.dtype
     optimizer: str = "sgd"
+    cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def program(self) -> Program:
@@ -123,10 +124,13 @@ def choose_stepper(
 
     Raises:
         UsageError: there is no such target, or it cannot serve; says why.
+        DataError: `params` that do not fit.
     """
     kinds = stepper_kinds()
+    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+        raise UsageError(f"batch size must be a whole number from 1, not {batch_size!r}")
     derivation = source if isinstance(source, Derivation) else derive(source)
-    request = Request(derivation, batch_size, checked_dtype(dtype), optimizer_named(optimizer).name)
+    request = Request(derivation, int(batch_size), checked_dtype(dtype), optimizer_named(optimizer).name)
     if target is not None and target not in kinds:
         raise UsageError(f"target {target!r} is unknown; {nearest(str(target), kinds)}")
     refusals = {name: kind.refusal(request) for name, kind in kinds.items() if target in (None, name)}
@@ -135,5 +139,7 @@ def choose_stepper(
         raise UsageError("; ".join(f"target {name!r} cannot serve: {refusal}" for name, refusal in refusals.items()))
     stepper = min(able, key=lambda kind: kind.estimate(request)).make(request)
     for key, value in (params or {}).items():
+        if key not in request.shapes or np.shape(value) != request.shapes[key]:
+            raise DataError(f'params["{key}"] of shape {np.shape(value)} is no parameter; there are {request.shapes}')
         stepper.params[key][...] = value
     return stepper

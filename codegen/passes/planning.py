@@ -17,7 +17,7 @@ from codegen.passes.equations import examples_extent, feature_major, folded_step
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import listing
 from codegen.passes.table import ALL
-from codegen.signature import signature
+from codegen.signature import Signature, signature
 from codegen.source import check_derivation, title_of
 from codegen.targets.stepper_source import Block, Plan
 from symbolic.derivation import Derivation
@@ -45,7 +45,11 @@ def plan(
     numbers = {**{symbol: Integer(n) for symbol, n in program.sizes.items()}, count: Integer(batch_size)}
     shapes = {tensor.key: shape_of(program, tensor) for tensor in program.parameters}
     gradients = dict(contract.gradients)
+    others = [key for key in gradients if key not in shapes] or [key for key in shapes if key not in gradients]
+    if others and (owns_parameters or others[0] not in shapes):
+        raise LoweringError(f"a step needs the gradients of all parameters and no others, but {others[0]} is amiss")
     equations, tensors = derivation.equations, dict(derivation.tensors)
+    _check_names(derivation, contract)
     taken = frozenset(tensors) | frozenset(contract.code_names.values()) | {str(symbol) for symbol in numbers}
     turned = "feature_major" in passes
     if turned:
@@ -55,7 +59,7 @@ def plan(
         scale = Tensor(_free("step", taken), "input")
         adjoints = frozenset(result.tensor.key for result in derivation.results)
         folded = folded_step(equations, adjoints, frozenset(gradients.values()), scale.element)
-        if folded is not None:
+        if folded is not None and (owns_parameters or folded[1] != 1):
             (equations, factor), step = folded, scale.key
             tensors[step] = scale
     lowered = lower(equations, tensors, program)
@@ -96,8 +100,22 @@ def plan(
         factor=factor,
         uphill=program.sense == "maximise",
         taken=names,
+        wrt=gradients,
         shapes={a.key: _example_shape(program, a.key, count) for a in contract.arguments},
     )
+
+
+# What the text of a stepper calls its own things.
+OWN = frozenset({"P", "G", "build", "train_step", "loss_and_gradients", "learning_rate", "step", "bool"})
+OWN_PREFIXES = ("np_", "spare_", "part_", "scalar_", "ones_", "c_", "shifted_")
+
+
+def _check_names(derivation: Derivation, contract: Signature) -> None:
+    """Refuse a program with a tensor that is called like something of the text's own."""
+    arguments = {argument.key for argument in contract.arguments}
+    for key in derivation.tensors:
+        if key in OWN or key.startswith(OWN_PREFIXES) or (key in contract.code_names and key not in arguments):
+            raise LoweringError(f"a tensor is called {key!r}, which is a name of this code's own; call it otherwise")
 
 
 def _rewrite(graph: Graph, gradients: dict[str, str], costs: Costs, passes: frozenset[str], owns: bool) -> None:
@@ -116,8 +134,6 @@ def _rewrite(graph: Graph, gradients: dict[str, str], costs: Costs, passes: froz
         folded_bias(graph, gradients, costs)
     if "sums_by_ones" in passes:
         rewriting.sums_by_ones(graph)
-    if "outer_product" in passes and costs.batch_size == 1:
-        rewriting.outer_product(graph)
 
 
 def _first(graph: Graph) -> dict[str, Equation]:

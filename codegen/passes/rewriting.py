@@ -182,17 +182,6 @@ def sums_by_ones(graph: Graph) -> None:
     graph.apply(rule)
 
 
-def outer_product(graph: Graph) -> None:
-    """sum_p u_p v_p over an axis with one element is u_0 v_0."""
-
-    def rule(node: Node) -> Node | None:
-        if node.op != "matmul" or any(len(argument.shape) != 2 for argument in node.args):
-            return None
-        return make("multiply", *node.args, shape=node.shape) if graph.size(node.args[0].shape[1:]) == 1 else None
-
-    graph.apply(rule)
-
-
 def guarded_shift(graph: Graph) -> None:
     """u - max(u) becomes "u, or u - max(u) if an entry might be large".
 

@@ -25,7 +25,6 @@ _ENTRIES = (
     Pass("sums_by_ones", "a sum over one axis is a product with a vector of ones"),
     Pass("folded_bias", "W a + b = [W b] [a; 1], and the gradients of W and b are one product too"),
     Pass("guarded_shift", "a softmax needs no shift by its maximum while every entry is known to be small"),
-    Pass("outer_product", "a matrix product over an axis of length 1 is a product of elements"),
     Pass("in_place", "an operation writes over an operand that nobody reads any more"),
     Pass("reuse", "an array that nobody reads any more lends its memory to the next of its shape"),
     Pass("constant_operand", "an operand that is one number is made into an array where that loop is faster"),

@@ -52,7 +52,9 @@ class Plan:
 
     blocks:     parameters in the flat vector; none where they are handed in at each call.
     gradients:  gradients in theirs.
-    arguments:  (key, name in code, shape by the examples-first order, turned) of inputs and targets.
+    arguments:  (key, name in code, whether the axes are exchanged) of inputs and targets.
+    shapes:     of one example of each argument, by key.
+    wrt:        key of the gradient by the key of what it belongs to.
     factor:     what the learning rate is multiplied by to give `step`; None where no step is folded in.
     """
 
@@ -74,11 +76,7 @@ class Plan:
     uphill: bool
     taken: frozenset[str]
     shapes: dict[str, tuple[int, ...]]
-
-    @property
-    def is_for_one_size(self) -> bool:
-        """Whether the code is right for batches of the planned size only."""
-        return "outer_product" in self.passes and self.costs.batch_size == 1
+    wrt: dict[str, str]
 
     def views(self, flat: NDArray) -> dict[str, NDArray]:
         """The parameters in a flat vector, by key."""
@@ -87,6 +85,11 @@ class Plan:
             both = found.pop(name)
             found[weights], found[bias] = both[:, :-1], both[:, -1]
         return {key: found[key] for key in self.parameters}
+
+    def gradient_views(self, flat: NDArray) -> dict[str, NDArray]:
+        """The gradients in a flat vector, by key of what they belong to."""
+        views = {block.name: flat[block.first : block.last].reshape(block.shape) for block in self.gradients}
+        return {key: views[gradient] for key, gradient in self.wrt.items()}
 
     def argument_shapes(self) -> tuple[tuple[int, ...], ...]:
         """Shape of one example of each argument."""
@@ -229,7 +232,7 @@ class _Writer:
         for buffer, names in rows.values():
             chain = " = ".join(dict.fromkeys(names))
             if buffer.with_ones:
-                base = self._name(f"{names[-1]}_1")
+                base = self._name(f"{[n for n in names if not n.startswith('spare_')][-1]}_1")
                 rows_and_one = (buffer.shape[0] + 1, *buffer.shape[1:])
                 self.setup.append(f"{base} = np.ones({self._shape(rows_and_one)}, dtype)")
                 self.setup.append(f"{chain} = {base}[:-1]")

@@ -1,0 +1,83 @@
+"""Workspaces: loss and gradients again and again, for batches of one size, in memory that is made once."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from codegen.functions import namespace_of
+from codegen.initialization import checked_dtype
+from codegen.passes.planning import plan
+from codegen.passes.table import ALL
+from codegen.source import module_source
+from codegen.targets.stepper_source import stepper_source
+from symbolic.derivation import Derivation
+from symbolic.errors import DataError, UsageError
+
+
+class Workspace:
+    """The memory that loss and gradients of one batch size and dtype need, and the code that computes in it.
+
+    flat:      all gradients in one vector.
+    gradients: the usual keys and shapes, as views of it. Each call overwrites them: copy what is to be kept.
+    source:    the text of the code.
+
+    Close it, or use it in a `with` statement, to give the memory back; afterwards it refuses to compute.
+    """
+
+    def __init__(
+        self, derivation: Derivation, batch_size: int, dtype: DTypeLike = "float64", passes: frozenset[str] = ALL
+    ) -> None:
+        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
+            raise UsageError(f"batch size must be a whole number from 1, not {batch_size!r}")
+        self.batch_size, self.dtype = int(batch_size), checked_dtype(dtype)
+        planned = plan(derivation, self.batch_size, self.dtype.name, passes, owns_parameters=False)
+        self.source = stepper_source(planned)
+        self.flat = np.zeros(max(block.last for block in planned.gradients), self.dtype)
+        self.gradients = planned.gradient_views(self.flat)
+        self._names = [name for _, name, _ in planned.arguments]
+        self._checked = namespace_of(module_source(derivation, dtype=self.dtype.name))
+        # The module's own error class would be none of our family.
+        self._checked["DataError"] = DataError
+        self._compute: Any = namespace_of(self.source)["build"](self.flat, self.batch_size)
+
+    def loss_and_gradients(self, params: dict[str, NDArray], *arrays: NDArray) -> tuple[float, dict[str, NDArray]]:
+        """The objective and the gradients, for the arguments that the function of this name takes.
+
+        Raises:
+            DataError: an array that does not fit, in shape, dtype, number of examples or values, or that lies in this
+                       workspace's own memory.
+            UsageError: the workspace is closed.
+        """
+        if self._compute is None:
+            raise UsageError("the workspace is closed: its memory was given back; make a new one")
+        if len(arrays) != len(self._names):
+            raise DataError(f"{len(arrays)} arrays are given; required are {', '.join(self._names)}")
+        given = self._checked["_checked"](params, list(zip(self._names, arrays, strict=True)))
+        for name, array in zip(self._names, given, strict=True):
+            if len(array) != self.batch_size:
+                raise DataError(
+                    f"{name} has {len(array)} examples, but the workspace is for {self.batch_size}; make another one: "
+                    f"functions.workspace({len(array)}, {self.dtype.name!r})"
+                )
+        named = [*((f'params["{key}"]', array) for key, array in params.items()), *zip(self._names, given, strict=True)]
+        for name, array in named:
+            if np.may_share_memory(array, self.flat):
+                raise DataError(f"{name} lies in the workspace's memory, which this call writes into; give it a copy")
+        return self._compute(params, *given), self.gradients
+
+    def close(self) -> None:
+        """Give the memory back. Gradients that somebody holds stay as they are."""
+        self._compute, self.gradients = None, {}
+        self.flat = np.zeros(0, self.dtype)
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
