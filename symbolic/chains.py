@@ -20,8 +20,6 @@ from symbolic.pages.blocks import PAPER, Label, Line, Medium
 from symbolic.rules import DIFFERENTIATE, NAME, Step
 from symbolic.tensors import Equation, elements, key_of
 
-# How much narrower a line in a box is, in em.
-BOX = 4.0
 # Steps that are not mentioned where a notation writes what comes out as it wrote what went in.
 UNSEEN = (NAME.name, DIFFERENTIATE.name)
 # The letter with which a named function is defined: the first that a notation leaves free.

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 
 from sympy import Basic, Expr
 
-from symbolic.chains import BOX, ChainWriter
+from symbolic.chains import ChainWriter
 from symbolic.errors import NoMatrixForm
+from symbolic.linewidth import width
 from symbolic.matrices import MatrixExpression
 from symbolic.matrixform import stacked_form
 from symbolic.notation import Notation
 from symbolic.pages.blocks import (
+    BOX,
     Derived,
     Fold,
     Formula,
@@ -41,6 +43,8 @@ DETAILS = ("result", "layer", "rule")
 FORMS = ("matrix", "component")
 # What the number of a step is followed by, in the verification's row of its line in matrix notation.
 MATRIX_ROW = "m"
+# An answer with a wider formula than this, in em, explains nothing.
+INLINE = 30.0
 # What the other form is called.
 OTHER = {"matrix": "In index notation", "component": "In matrix notation"}
 
@@ -100,7 +104,8 @@ class ResultWriter:
                 folds += self._unfolded(result, marks, chain)
         if self.detail != "result" or self.medium.unfolds:
             for why in self.whys.of(self.derivation, result, self.printer):
-                folds.append(Fold("why", why.question, (Paragraph(why.answer),)))
+                if _fits((*why.question, *why.answer)):
+                    folds.append(Fold("why", why.question, (Paragraph(why.answer),)))
         anchor = anchor_of("is", result.tensor.key)
         chain[-1].anchor = anchor_of("line", result.tensor.key)
         final = Formulas((self.final(result),))
@@ -208,6 +213,11 @@ def checked(row: Row) -> str:
     """What verification found of a step, in words."""
     points = "1 point" if row.points == 1 else f"{row.points} points"
     return f"both sides agree at {points}, relative difference {row.error:.0e}" if row.ok else f"FALSE: {row.problem}"
+
+
+def _fits(said: Text) -> bool:
+    """Whether every formula of a text is short enough to stand in it."""
+    return all(width(piece.latex) <= INLINE for piece in said if isinstance(piece, Formula))
 
 
 def introduces_name(result: Result) -> bool:

@@ -243,3 +243,31 @@ def test_pdflatex_sets_it_without_an_overfull_line(architecture, form, tmp_path)
     log = (tmp_path / "page.log").read_text(errors="replace")
     assert done.returncode == 0, log[-2000:]
     assert not re.findall(r"Overfull.*|Missing character.*", log)
+
+
+@pytest.mark.skipif(
+    shutil.which("pdflatex") is None, reason="pdflatex is not installed: apt-get install texlive-latex-base"
+)
+def test_what_cannot_be_broken_is_set_smaller(tmp_path):
+    """Cases of cases, and questions whose formulas are wider than a line."""
+    from sympy import Abs, Piecewise, Rational
+
+    from symbolic import Activation, Dense, Loss
+    from symbolic.activations import z as at
+    from symbolic.losses import h
+    from symbolic.losses import y as target
+
+    huber = Loss(
+        "huber", Piecewise(((h - target) ** 2 / 2, Abs(h - target) < 1), (Abs(h - target) - Rational(1, 2), True))
+    )
+    hard = Activation("hardtanh", Piecewise((-1, at < -1), (at, at < 1), (1, True)))
+    networks = [Network(3, [Dense(4, hard), Dense(2)], huber), Network.parse("3 -> 2 gelu_tanh; squared_error")]
+    for network in networks:
+        for notation in ("cs229", "index"):
+            page = derive(network).latex(notation, "component", "rule")
+            (tmp_path / "page.tex").write_text(page)
+            command = ["pdflatex", "-no-shell-escape", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+            subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=True)
+            assert not re.findall(
+                r"Overfull.*|Missing character.*", (tmp_path / "page.log").read_text(errors="replace")
+            )

@@ -250,5 +250,7 @@ class Medium:
     pictures: bool = False
 
 
+# How much narrower a line in a box is, in em.
+BOX = 4.0
 # 11 pt on 16.5 cm, less the indentation of a continued line.
 PAPER = Medium(38.0)

@@ -17,6 +17,7 @@ from symbolic.notation import Notation
 from symbolic.pages.blocks import (
     DOTS,
     Block,
+    Code,
     Formula,
     Formulas,
     Heading,
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
 
 # Headings of what was asked for, where it is the parameters and where it is something else; they stand last.
 GRADIENTS = (text("Parameters"), text("Gradients"))
+# A graph of more nodes than this is not drawn on the page.
+DRAWN = 60
 CAPTIONS = {
     "network": "The network; under each layer what the reverse sweep finds.",
     "graph": "What is computed from what, and dashed, against the arrows, how the derivatives follow from each other.",
@@ -130,7 +133,13 @@ class _Composer:
                 drawn = diagram(self.derivation, kind, self.notation)
             except UsageError:
                 continue  # a program that is no network has no such picture
-            yield Picture(svg(drawn, prefix=kind), drawn.alt, text(caption))
+            if len(drawn.nodes) <= DRAWN:
+                yield Picture(svg(drawn, prefix=kind), drawn.alt, text(caption))
+            else:
+                yield Paragraph(text(
+                    "The computation graph has {count} nodes; {command} draws it.",
+                    count=str(len(drawn.nodes)), command=Code("deltaform diagram"),
+                ))  # fmt: skip
 
     # ------------------------------------------------------------------ results
 

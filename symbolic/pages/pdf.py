@@ -60,6 +60,4 @@ def _failed(log: str) -> MissingExtra | UsageError:
     if missing:
         return MissingExtra(f"pdflatex has no {missing[1]}; install it: apt-get install texlive-latex-base")
     told = re.search(r"^!.*(?:\n.*){0,5}", log, re.MULTILINE)
-    return UsageError(
-        f"pdflatex cannot set the page; it says: {told[0] if told else log[-500:].strip() or 'nothing'}"
-    )
+    return UsageError(f"pdflatex cannot set the page; it says: {told[0] if told else log[-500:].strip() or 'nothing'}")

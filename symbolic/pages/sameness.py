@@ -34,30 +34,45 @@ class Run(Generic[Item]):
 
 
 def runs(items: Iterable[Item], layer_of: Callable[[Item], int | None], kind: Callable[[Item], Hashable]) -> list[Run]:
-    """The items in order; a run of at least `FEWEST` items of one kind in successive layers is its first item.
+    """The items in order; of at least `FEWEST` items of one kind, whose layers follow each other at one distance, the
+    first one stands for all.
 
     layer_of: the item's layer, or None where it stands for itself. kind: equal for items that say the same.
     """
-    found: list[Run] = []
-    waiting: list[Item] = []
+    found: dict[int, Run] = {}
+    for alike in _alike(items, layer_of, kind):
+        for row in _rows(alike, layer_of):
+            if len(row) >= FEWEST:
+                found[row[0][0]] = Run(row[0][1], tuple(item for _, item in row[1:]))
+            else:
+                found |= {place: Run(item) for place, item in row}
+    return [found[place] for place in sorted(found)]
 
-    def close() -> None:
-        if len(waiting) >= FEWEST:
-            found.append(Run(waiting[0], tuple(waiting[1:])))
+
+def _alike(
+    items: Iterable[Item], layer_of: Callable[[Item], int | None], kind: Callable[[Item], Hashable]
+) -> Iterable[list[tuple[int, Item]]]:
+    """The items with their places, those of one kind together."""
+    kinds: dict[Hashable, list[tuple[int, Item]]] = {}
+    for place, item in enumerate(items):
+        same = ("alone", place) if layer_of(item) is None else ("alike", kind(item))
+        kinds.setdefault(same, []).append((place, item))
+    return kinds.values()
+
+
+def _rows(
+    alike: Sequence[tuple[int, Item]], layer_of: Callable[[Item], int | None]
+) -> Iterable[list[tuple[int, Item]]]:
+    """Items of one kind, cut where the distance of their layers changes."""
+    rows: list[list[tuple[int, Item]]] = []
+    for place, item in alike:
+        layers = [layer_of(one) or 0 for _, one in rows[-1][-2:]] if rows else []
+        apart = (layer_of(item) or 0) - layers[-1] if layers else 0
+        if layers and (len(layers) == 1 or apart == layers[1] - layers[0]):
+            rows[-1].append((place, item))
         else:
-            found.extend(Run(item) for item in waiting)
-        waiting.clear()
-
-    for item in items:
-        layer = layer_of(item)
-        if waiting:
-            last = layer_of(waiting[-1])
-            follows = layer is not None and last is not None and abs(layer - last) == 1
-            if not follows or kind(item) != kind(waiting[0]):
-                close()
-        waiting.append(item)
-    close()
-    return found
+            rows.append([(place, item)])
+    return rows
 
 
 def result_kind(result: Result, printer: LatexPrinter) -> Hashable:
@@ -95,9 +110,10 @@ def _place(name: Symbol, printer: LatexPrinter, layer: int) -> Hashable:
 
 
 def layers_text(layers: Sequence[int], notation: Notation) -> Text:
-    """The layers as a formula: l = 98, ..., 1."""
+    """The layers as a formula: l = 98, ..., 1, or l = 97, 95, ..., 1 where they do not follow each other."""
     numbers = [notation.layer_number(layer) for layer in layers]
-    shown = numbers if len(numbers) <= 3 else [numbers[0], r"\dots", numbers[-1]]
+    first = 1 if len(layers) > 1 and abs(layers[1] - layers[0]) == 1 else 2
+    shown = numbers if len(numbers) <= 3 else [*numbers[:first], r"\dots", numbers[-1]]
     return (Formula(f"{notation.any_layer} = {', '.join(shown)}"),)
 
 

@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
+from symbolic.linewidth import width
 from symbolic.notation import escape_text
 from symbolic.pages.blocks import (
+    BOX,
     DOTS,
+    PAPER,
     Block,
     Code,
     Derived,
@@ -32,7 +35,7 @@ PREAMBLE = r"""\documentclass[11pt,a4paper]{article}
 \usepackage[margin=22mm]{geometry}
 \usepackage{amsmath,amssymb}
 \usepackage{array,longtable}
-\usepackage{color}
+\usepackage{color,graphicx}
 """
 # What the body needs of its own; a document that includes the body has to load the packages above.
 MACROS = r"""\definecolor{rulegray}{gray}{0.42}
@@ -47,7 +50,9 @@ MACROS = r"""\definecolor{rulegray}{gray}{0.42}
 DISPLAY = r"\begin{align*}"
 # A brace in front of a system keeps off the last line of the text before it, however short that is.
 STRUT = Formula(r"\rule[-2.6ex]{0pt}{0pt}")
-BOX = r"\setlength{\fboxsep}{1.2ex}\boxed{"
+OPEN_BOX = r"\setlength{\fboxsep}{1.2ex}\boxed{"
+# The estimate of a width may be wrong by so many em, and type is set no smaller than this.
+SLACK, SMALLEST = 3.0, 0.3
 # A summary of more lines than this is not boxed, because a box cannot break across pages.
 BOXED = 24
 
@@ -155,7 +160,7 @@ def display(block: Formulas) -> str:
         return _environment("equation*", ["\n".join(system) + tag])
     if block.boxed and sum(len(line.right) for line in block.lines) <= BOXED:
         inner = _environment("aligned", [rows(block.lines, tags=False)])
-        return "\n".join([r"\[", BOX, inner, "}", r"\]"])
+        return "\n".join([r"\[", OPEN_BOX, inner, "}", r"\]"])
     tag = rf" \tag{{{block.number}}}" if block.number else ""
     return "\n".join([DISPLAY, rows(block.lines, tags=not block.boxed) + tag, r"\end{align*}"])
 
@@ -166,14 +171,15 @@ def _columns(block: Formulas) -> str:
     starts = range(0, len(cells), block.columns)
     texts = [" &\n\\qquad ".join(cells[start : start + block.columns]) for start in starts]
     inner = _environment("aligned", [" \\\\[1ex]\n".join(texts)])
-    return "\n".join([r"\[", BOX, inner, "}", r"\]"]) if block.boxed else "\n".join([r"\[", inner, r"\]"])
+    return "\n".join([r"\[", OPEN_BOX, inner, "}", r"\]"]) if block.boxed else "\n".join([r"\[", inner, r"\]"])
 
 
 def rows(lines: Sequence[Line], tags: bool) -> str:
     """The rows of an aligned environment; with `tags` the labels stand at the right."""
     texts = []
+    left = max((width(line.left) for line in lines), default=0.0)
     for line in lines:
-        first, *rest = line.right
+        first, *rest = (_fitted(piece, PAPER.line - left - (0 if tags else BOX)) for piece in line.right)
         sign = "" if first == DOTS else f"{line.relation} "
         pieces = [f"{line.left} &{sign}{first}", *(rf"&\qquad {piece}" for piece in rest)]
         if line.note:
@@ -182,6 +188,14 @@ def rows(lines: Sequence[Line], tags: bool) -> str:
             pieces[-1] += rf" \by{{{', '.join(map(_label, line.labels))}}}"
         texts += pieces
     return " \\\\\n".join(row.strip() for row in texts)
+
+
+def _fitted(piece: str, room: float) -> str:
+    """A piece that can be broken no further and is wider than its line, in smaller type."""
+    wide = width(piece)
+    if wide <= room:
+        return piece
+    return rf"\scalebox{{{max((room - SLACK) / wide, SMALLEST):.2f}}}{{$\displaystyle {piece}$}}"
 
 
 def _label(label: Label) -> str:
