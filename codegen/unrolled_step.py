@@ -72,7 +72,10 @@ class Plan:
         return int(number)
 
     def shape(self, tensor: Tensor) -> tuple[int, ...]:
-        return tuple(self.size(extent) for extent in tensor.shape)
+        return self.shape_of(tensor.shape)
+
+    def shape_of(self, extents: tuple[Expr, ...]) -> tuple[int, ...]:
+        return tuple(self.size(extent) for extent in extents)
 
     @property
     def operations(self) -> int:

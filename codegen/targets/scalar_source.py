@@ -150,6 +150,7 @@ def check_tree(
     builtins: frozenset[str],
     import_fault: Callable[[ast.Import | ast.ImportFrom], bool],
     attribute_fault: Callable[[ast.Attribute], bool],
+    decorators: frozenset[str] = frozenset(),
 ) -> ast.Module:
     """The syntax tree of generated source that has only these kinds of nodes, built-ins and names of its own."""
     try:
@@ -169,11 +170,13 @@ def check_tree(
             names |= {alias.asname or alias.name for alias in node.names}
         elif isinstance(node, ast.FunctionDef):
             names |= {node.name}
+    written = {ast.unparse(ast.parse(text, mode="exec")) for text in decorators}
     for node in ast.walk(tree):
         wrong = (
             not isinstance(node, nodes)
             or (isinstance(node, (ast.Import, ast.ImportFrom)) and import_fault(node))
             or (isinstance(node, ast.Attribute) and attribute_fault(node))
+            or (isinstance(node, ast.FunctionDef) and any(ast.unparse(d) not in written for d in node.decorator_list))
             or (isinstance(node, ast.Name) and (node.id not in names or node.id.startswith("__")))
         )
         if wrong:

@@ -1,0 +1,180 @@
+"""The stepper of the numba target. Its module is written into a cache folder, so that a later run need not compile.
+
+The folder is $XDG_CACHE_HOME/deltaform, or ~/.cache/deltaform; a file's name is a hash of its content, and what numba
+compiles from it lies in __pycache__ beside it. Nothing else is written. Deleting the folder costs one compilation.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+import sys
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from codegen.functions import Functions, lambdify
+from codegen.initialization import checked_dtype
+from codegen.targets.numba_source import NumbaCode, check_numba_source, numba_code
+from codegen.unrolled_step import Plan, plan
+from symbolic.derivation import Derivation
+from symbolic.errors import FileError, MissingExtra
+from symbolic.files import write_atomically
+
+WAY_OUT = "the numba target needs numba and scipy: pip install 'deltaform[numba]'"
+
+
+def cache_folder() -> Path:
+    """Where compiled modules are kept."""
+    root = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(root) if os.path.isabs(root) else Path.home() / ".cache") / "deltaform"
+
+
+def missing() -> str:
+    """Which package the numba target lacks; "" if none."""
+    lacking = [name for name in ("numba", "scipy") if importlib.util.find_spec(name) is None]
+    return f"{lacking[0]} is not installed; {WAY_OUT}" if lacking else ""
+
+
+def cached_module(source: str) -> ModuleType:
+    """The module that checked source is, from its file in the cache folder, which is written if need be.
+
+    Raises:
+        MissingExtra: numba or scipy is not installed.
+        FileError: the folder cannot be written.
+    """
+    check_numba_source(source)
+    lacking = missing()
+    if lacking:
+        raise MissingExtra(lacking)
+    folder = cache_folder()
+    name = f"deltaform_step_{hashlib.sha256(source.encode('ascii')).hexdigest()[:32]}"
+    path = folder / f"{name}.py"
+    if name in sys.modules:
+        return sys.modules[name]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        known = path.read_bytes() if path.is_file() else b""
+    except OSError as error:
+        raise FileError(
+            f"{folder} cannot be used ({error.strerror}); set XDG_CACHE_HOME to a folder that can be written"
+        ) from error
+    if known != source.encode("ascii"):
+        write_atomically(path, source.encode("ascii"))
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # where numba looks for it when it loads what it compiled before
+    spec.loader.exec_module(module)
+    return module
+
+
+def numba_stepper(derivation: Derivation, batch_size: int, dtype: DTypeLike = "float64") -> NumbaStepper:
+    """A stepper whose parameters are zero until they are set; the first step compiles, which takes seconds.
+
+    Raises:
+        MissingExtra: numba or scipy is not installed.
+        UsageError: the network is too large to gain by it, or cannot be trained by steps.
+        LoweringError: an equation that has no array form, such as one with an undefined function.
+    """
+    planned = plan(derivation, batch_size)
+    name = checked_dtype(dtype).name
+    code = numba_code(planned, name)
+    return NumbaStepper(planned, code, cached_module(code.source), name)
+
+
+class NumbaStepper:
+    """See `steppers.Stepper`. source: the text of the compiled module.
+
+    A batch of another size than the one that was compiled for is one step of the NumPy functions.
+    """
+
+    name = "numba"
+
+    def __init__(self, planned: Plan, code: NumbaCode, module: ModuleType, dtype: str) -> None:
+        self.source = code.source
+        self.idle = -1
+        self.dtype = np.dtype(dtype)
+        self.flat = _aligned(sum(int(np.prod(shape)) for shape in planned.parameters.values()), self.dtype)
+        self.params = _views(planned, self.flat)
+        self._plan = planned
+        self._scratch = _aligned(max(code.scratch, 1), self.dtype)
+        self._epoch = module.epoch
+        self._order = np.arange(planned.batch_size, dtype=np.int64).reshape(1, -1)
+        self._loss = np.zeros(1, dtype=np.float64)
+        how = "every element a variable" if code.unrolled else "loops, and BLAS for products of matrices"
+        self.why = f"a step is about {planned.operations} operations, few enough that calls cost more: compiled, {how}"
+
+    def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
+        """One step. Returns the loss before the update."""
+        if len(X) != self._plan.batch_size:
+            loss, nothing = self._plain(X, Y, rate)
+            self.idle = 0 if nothing else -1
+            return loss
+        X, Y = self._array(X), self._array(Y)
+        self.idle = self._epoch(self.flat, self._scratch, X, Y, self._order, self.dtype.type(rate), self._loss)
+        return float(self._loss[0])
+
+    def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
+        """One step for each array of row numbers. Returns the loss of each step, before its update."""
+        X, Y = self._array(X), self._array(Y)
+        losses = np.zeros(len(batches), dtype=np.float64)
+        idle, start = -1, 0
+        while start < len(batches):
+            end = start
+            while end < len(batches) and len(batches[end]) == self._plan.batch_size:
+                end += 1
+            if end > start:
+                found = self._compiled(X, Y, batches[start:end], rate, losses[start:end])
+            else:
+                end = start + 1
+                losses[start], nothing = self._plain(X[batches[start]], Y[batches[start]], rate)
+                found = 0 if nothing else -1
+            if idle < 0 <= found:
+                idle = start + found
+            start = end
+        self.idle = idle
+        return losses
+
+    def _compiled(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float, losses: NDArray) -> int:
+        order = np.ascontiguousarray(np.concatenate(batches), dtype=np.int64).reshape(len(batches), -1)
+        if order.size and (order.min() < 0 or order.max() >= min(len(X), len(Y))):
+            raise IndexError(f"row numbers must lie from 0 to {min(len(X), len(Y)) - 1}")
+        return int(self._epoch(self.flat, self._scratch, X, Y, order, self.dtype.type(rate), losses))
+
+    def _array(self, array: NDArray) -> NDArray:
+        return np.ascontiguousarray(array, dtype=self.dtype)
+
+    @cached_property
+    def _functions(self) -> Functions:
+        return lambdify(self._plan.derivation, dtype=self.dtype.name)
+
+    def _plain(self, X: NDArray, Y: NDArray, rate: float) -> tuple[float, bool]:
+        """One step by NumPy: the loss, and whether every gradient was zero."""
+        with np.errstate(all="ignore"):
+            loss, gradients = self._functions.loss_and_gradients(self.params, self._array(X), self._array(Y))
+            way = self.dtype.type(rate if self._plan.derivation.program.sense == "maximise" else -rate)
+            for key, array in self.params.items():
+                array += way * gradients[key]
+        return loss, not any(gradients[key].any() for key in self.params)
+
+
+def _aligned(count: int, dtype: np.dtype) -> NDArray:
+    """Zeros that begin where a vector register's worth of bytes does."""
+    room = np.zeros(count * dtype.itemsize + 64, dtype=np.uint8)
+    start = -room.ctypes.data % 64
+    return room[start : start + count * dtype.itemsize].view(dtype)
+
+
+def _views(planned: Plan, flat: NDArray) -> dict[str, NDArray]:
+    found, start = {}, 0
+    for key, shape in planned.parameters.items():
+        size = int(np.prod(shape))
+        found[key] = flat[start : start + size].reshape(shape)
+        start += size
+    return found
