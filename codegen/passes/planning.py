@@ -119,9 +119,10 @@ def _check_names(derivation: Derivation, contract: Signature) -> None:
 
 
 def _rewrite(graph: Graph, gradients: dict[str, str], costs: Costs, passes: frozenset[str], owns: bool) -> None:
-    """The passes on nodes, in the order in which each finds what it looks for."""
-    if "helpers" in passes:
-        rewriting.helpers(graph)
+    """The passes on nodes, in the order in which each finds what it looks for. The first is no choice: there is no
+    other way to write into an array.
+    """
+    rewriting.helpers(graph)
     if "comparison" in passes:
         rewriting.comparison(graph)
     if "arithmetic_choice" in passes:

@@ -18,7 +18,6 @@ class Pass:
 _ENTRIES = (
     Pass("feature_major", "arrays are (units, examples): the equations with their axes exchanged say the same"),
     Pass("folded_step", "backpropagation is linear in the adjoints, so the step is a factor of the first of them"),
-    Pass("helpers", "logistic and softplus written as the operations they are made of, each of which can be reused"),
     Pass("comparison", "max(z, c) > c exactly where z > c, so that z need not be kept for the way back"),
     Pass("arithmetic_choice", "a choice between multiples of one array is a maximum or a product, without branches"),
     Pass("totals", "the sum of all entries of u v is the dot product of two vectors"),

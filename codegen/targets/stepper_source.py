@@ -180,6 +180,9 @@ class _Writer:
                         break_long_words=False, break_on_hyphens=False,
                     )  # fmt: skip
             lines += self._statement(instruction)
+        if plan.blocks and plan.factor is None:
+            rate = "-learning_rate" if plan.uphill else "learning_rate"
+            lines.append(f"{self._function('multiply')}(G, {rate}, G)")
         if plan.blocks:
             lines.append(f"{self._function('subtract')}(P, G, P)")
         lines.append(f"return {plan.objective}")

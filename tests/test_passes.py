@@ -1,0 +1,295 @@
+"""Passes: none changes a number beyond rounding, whatever goes in; the text they lead to is checked and repeatable."""
+
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sympy import Piecewise, Sum, Symbol
+
+from codegen.functions import lambdify
+from codegen.numpy_stepper import NumpyStepper
+from codegen.passes import ALL, PASSES, without
+from codegen.passes.equations import degree, folded_step
+from codegen.passes.planning import plan
+from codegen.safety import check_source
+from codegen.steppers import Request
+from codegen.workspace import Workspace
+from symbolic.backpropagation import derive
+from symbolic.errors import DeltaformWarning, LoweringError, UsageError
+from symbolic.network import Network
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, index, over, size
+
+ROOT = Path(__file__).parent.parent
+# Each pass has something to do in one of them.
+NETWORKS = (
+    "3 -> 4 relu -> 4 leaky_relu -> 4 sigmoid -> 2 softmax; cross_entropy",
+    "3 -> 4 elu -> 4 softplus -> 3 softmax -> 2 sigmoid; binary_cross_entropy",
+    "3 -> 4 silu -> 4 gelu_tanh -> 2 softmax; squared_error",
+    "3 -> 4 tanh -> 2; half_squared_error",
+    "3 -> 2 sigmoid; log_likelihood",
+)
+TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
+
+
+def derivation_of(text, **options):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeltaformWarning)
+        return derive(Network.parse(text, **options))
+
+
+DERIVATIONS = {text: derivation_of(text) for text in NETWORKS}
+FUNCTIONS = {text: lambdify(derivation) for text, derivation in DERIVATIONS.items()}
+
+
+def arrays(derivation, count=5, dtype="float64", seed=0, spread=1.0):
+    """Parameters, inputs, and targets whose rows are distributions."""
+    random, program = np.random.default_rng(seed), derivation.program
+    shapes = {t.key: [int(program.value_of(n)) for n in t.shape] for t in program.parameters}
+    x, y = (next(t for t in program.leaves if t.role == role) for role in ("input", "target"))
+    params = {key: (spread * random.normal(size=shape)).astype(dtype) for key, shape in shapes.items()}
+    targets = random.uniform(size=(count, int(program.value_of(y.shape[1]))))
+    targets = (targets / targets.sum(axis=1, keepdims=True)).astype(dtype)
+    return params, random.normal(size=(count, int(program.value_of(x.shape[1])))).astype(dtype), targets
+
+
+def same(found, expected, dtype):
+    """Up to rounding, in the scale of the array; NaN and infinity in the same places."""
+    found, expected = np.asarray(found), np.asarray(expected)
+    usual = np.isfinite(expected)
+    np.testing.assert_array_equal(np.isfinite(found), usual)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+    scale = max(1.0, np.abs(expected[usual]).max(initial=0))
+    assert np.abs(found[usual].astype(float) - expected[usual]).max(initial=0) <= TOLERANCE[dtype] * scale
+
+
+def workspace_agrees(text, passes, params, X, Y, dtype):
+    """Also on a second call, which finds the memory as the first one left it."""
+    loss, gradients = FUNCTIONS[text].loss_and_gradients(params, X, Y)
+    made = Workspace(DERIVATIONS[text], len(X), dtype, passes)
+    for _ in range(2):
+        value, found = made.loss_and_gradients(params, X, Y)
+        same(value, loss, dtype)
+        for key, gradient in gradients.items():
+            same(found[key], gradient, dtype)
+    return value, gradients
+
+
+def stepper_agrees(text, passes, params, X, Y, dtype, rate=0.125):
+    loss, gradients = FUNCTIONS[text].loss_and_gradients(params, X, Y)
+    sign = 1 if DERIVATIONS[text].program.sense == "minimise" else -1
+    stepper = NumpyStepper(Request(DERIVATIONS[text], len(X), np.dtype(dtype)), passes)
+    for key, value in params.items():
+        stepper.params[key][...] = value
+    same(stepper.step(X, Y, rate), loss, dtype)
+    for key, gradient in gradients.items():
+        same(stepper.params[key], params[key] - sign * rate * gradient, dtype)
+
+
+SETS = [ALL, frozenset(), *(without(name) for name in PASSES)]
+NAMES = ["all", "none", *(f"without {name}" for name in PASSES)]
+
+
+@pytest.mark.parametrize("passes", SETS, ids=NAMES)
+@pytest.mark.parametrize("text", NETWORKS)
+def test_a_pass_changes_no_number(text, passes):
+    for count, dtype in ((1, "float64"), (5, "float32"), (5, "float64")):
+        given = arrays(DERIVATIONS[text], count, dtype)
+        workspace_agrees(text, passes, *given, dtype)
+        stepper_agrees(text, passes, *given, dtype)
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_a_pass_changes_the_text_of_some_network(name):
+    """A pass that does nothing anywhere would be tested in vain."""
+    for text in (*NETWORKS, "64 -> 300 relu -> 2; squared_error"):
+        derivation = DERIVATIONS.get(text) or derivation_of(text)
+        request = Request(derivation, 5, np.dtype("float64"))
+        if NumpyStepper(request).source != NumpyStepper(request, without(name)).source:
+            return
+    raise AssertionError(f"{name} changed nothing")
+
+
+@pytest.mark.parametrize("passes", [ALL, frozenset(), without("feature_major")], ids=["all", "none", "rows"])
+@pytest.mark.parametrize("text", NETWORKS)
+def test_nan_in_nan_out(text, passes):
+    params, X, Y = arrays(DERIVATIONS[text], 4)
+    X[1, 0] = np.nan
+    with np.errstate(invalid="ignore"):
+        value, gradients = workspace_agrees(text, passes, params, X, Y, "float64")
+        assert np.isnan(value) and np.isnan(gradients["W1"]).any()
+        stepper_agrees(text, passes, params, X, Y, "float64")
+    params["W1"][0, 0], X[1, 0] = np.nan, 0.0
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(workspace_agrees(text, passes, params, X, Y, "float64")[0])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("text", NETWORKS)
+def test_a_thousand_stays_finite(text, dtype):
+    params, X, Y = arrays(DERIVATIONS[text], 6, dtype)
+    signs = np.random.default_rng(1)
+    for value in params.values():
+        value[...] = signs.choice([-1.0, 1.0], size=value.shape)
+    X[...] = signs.choice([-1000.0, 1000.0], size=X.shape) / 3
+    made = Workspace(DERIVATIONS[text], 6, dtype)
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        value, gradients = made.loss_and_gradients(params, X, Y)
+    assert np.isfinite(value) and all(np.isfinite(gradient).all() for gradient in gradients.values())
+
+
+LOGITS = "3 -> 3 softmax; cross_entropy"
+DERIVATIONS[LOGITS] = derivation_of(LOGITS)
+FUNCTIONS[LOGITS] = lambdify(DERIVATIONS[LOGITS])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("shift", [0, 30, -30, 62, -62, 95, -95, 200, -200, 590, -590, 720, -720, 800, -800, 1e5])
+def test_the_guard_of_the_softmax(shift, dtype):
+    """Logits at every distance from 0: exp is normal, denormal, 0 or infinite there. No warning, right numbers."""
+    X = np.array([[0, 0, 0], [1, -1, 0.5], [0, 20, -20], [3, 3, -40], [1e-30, 0, 1e-42]], dtype)
+    params = {"W1": np.eye(3, dtype=dtype), "b1": np.full(3, shift, dtype)}
+    Y = np.eye(3, dtype=dtype)[[0, 1, 2, 0, 1]]
+    for passes in (ALL, without("guarded_shift"), without("totals")):
+        with np.errstate(over="raise", divide="raise", invalid="raise"):
+            workspace_agrees(LOGITS, passes, params, X, Y, dtype)
+            stepper_agrees(LOGITS, passes, params, X, Y, dtype)
+    # One example far out, the others near 0, and one infinite.
+    params["b1"][...] = 0
+    X[2] += shift
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        workspace_agrees(LOGITS, ALL, params, X, Y, dtype)
+    X[2, 0] = np.inf
+    with np.errstate(invalid="ignore"):
+        assert np.isnan(workspace_agrees(LOGITS, ALL, params, X, Y, dtype)[0])
+
+
+def test_tiny_weights_are_not_lost():
+    """Denormal logits, and gradients far below 1."""
+    params, X, Y = arrays(DERIVATIONS[LOGITS], 4, "float32")
+    for value in params.values():
+        value *= np.float32(1e-42)
+    workspace_agrees(LOGITS, ALL, params, X * np.float32(1e-3), Y, "float32")
+
+
+# The learning rate in the output delta
+
+
+p, j, k, m = index("p"), index("j"), index("k"), index("m")
+N, n = size("N"), size("n")
+d = Tensor("d", "adjoint", None, (N, n), (p, j))
+z = Tensor("z", "preactivation", None, (N, n), (p, j))
+w = Tensor("w", "parameter", None, (n, n), (j, k))
+
+
+@pytest.mark.parametrize(
+    ("expression", "found"),
+    [
+        (z[p, j] ** 2, 0),
+        (d[p, j], 1),
+        (Sum(w[m, j] * d[p, m], over(m, n)) * z[p, j], 1),
+        (d[p, j] * d[p, j], 2),
+        (d[p, j] + d[p, k] * z[p, j], 1),
+        (d[p, j] + 1, None),
+        (1 / d[p, j], None),
+        (Piecewise((d[p, j], z[p, j] > 0), (0, True)), 1),
+        (Piecewise((d[p, j], d[p, j] > 0), (0, True)), None),
+        (Piecewise((d[p, j], z[p, j] > 0), (1, True)), None),
+    ],
+)
+def test_degree_in_the_adjoints(expression, found):
+    assert degree(expression, frozenset({"d"})) == found
+
+
+def test_a_step_is_folded_only_where_it_is_proved():
+    step = Symbol("step", real=True)
+    g = Tensor("g", "gradient", None, (n,), (j,))
+    seed = Equation(d, (p, j), 2 * z[p, j] - 2)
+
+    def gradient(summand):
+        return Equation(g, (j,), Sum(summand, over(p, N)) / N)
+
+    equations, factor = folded_step((seed, gradient(d[p, j])), frozenset({"d", "g"}), frozenset({"g"}), step)
+    assert factor == 1 / N and equations[0].rhs == 2 * step * (z[p, j] - 1)
+    assert equations[1].rhs == Sum(d[p, j], over(p, N))
+    assert folded_step((seed, gradient(d[p, j] ** 2)), frozenset({"d", "g"}), frozenset({"g"}), step) is None
+    mixed, _ = folded_step((seed, gradient(d[p, j])), frozenset({"d", "g"}), frozenset(), step)
+    assert mixed[1].rhs == Sum(d[p, j], over(p, N)) / N
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_factor_is_that_of_the_cost(reduction):
+    text = "3 -> 4 tanh -> 2; squared_error"
+    derivation = derivation_of(text, reduction=reduction)
+    assert plan(derivation, 5, "float64").factor == (1 / N if reduction == "mean" else 1)
+    name = f"{text} {reduction}"
+    DERIVATIONS[name], FUNCTIONS[name] = derivation, lambdify(derivation)
+    stepper_agrees(name, ALL, *arrays(derivation), "float64")
+
+
+# The text
+
+
+@pytest.mark.parametrize("text", NETWORKS)
+def test_text_passes_the_whitelist_and_is_ascii(text):
+    for source in (
+        NumpyStepper(Request(DERIVATIONS[text], 5, np.dtype("float32"))).source,
+        Workspace(DERIVATIONS[text], 5).source,
+    ):
+        check_source(source)
+        assert source.isascii() and max(map(len, source.splitlines())) <= 130
+
+
+def test_text_of_a_network():
+    source = NumpyStepper(
+        Request(derivation_of("64 -> 32 sigmoid -> 10 softmax; cross_entropy"), 32, np.dtype("f4"))
+    ).source
+    lines = [line.strip() for line in source.splitlines()]
+    for equation, statement in (
+        ("# z2[j, p] = b2[j] + sum_s(W2[j, s]*a1[s, p])", "W2_b2.dot(a1_1, z2)"),
+        ("# delta2[j, p] = step*(a2[j, p] - y[j, p])", "np_subtract(a2, y, delta2)"),
+        ("# db2[j] = sum_p(delta2[j, p])", "delta2.dot(a1_1_T, dW2_db2)"),
+    ):
+        assert lines[lines.index(equation) + 1] == statement
+    assert lines[-3:] == ["return J", "", "return train_step"] and "step[()] = learning_rate / N" in lines
+
+
+def test_same_bytes_under_every_hash_seed():
+    code = (
+        "import sys; sys.path.insert(0, 'tests'); from test_passes import *;"
+        "sys.stdout.write(''.join(NumpyStepper(Request(DERIVATIONS[t], 5, np.dtype('float64'))).source"
+        " + Workspace(DERIVATIONS[t], 5).source for t in NETWORKS))"
+    )
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": str(seed)},
+            capture_output=True, check=True,
+        ).stdout
+        for seed in range(3)
+    }  # fmt: skip
+    assert len(seen) == 1 and len(seen.pop()) > 5000
+
+
+# What is refused
+
+
+def test_unknown_passes():
+    with pytest.raises(UsageError, match="'in_plaice' is unknown; did you mean in_place"):
+        without("in_plaice")
+
+
+def test_programs_without_examples_or_with_names_of_the_texts_own():
+    with pytest.raises(LoweringError, match="no axis of examples"):
+        plan(derivation_of("3 -> 2 tanh; squared_error", examples=None), 1, "float64")
+    x, weight, cost = Tensor("x", "input", None, (N, n)), Tensor("G", "parameter", None, (n,)), Tensor("J", "cost")
+    ell = Tensor("ell", "loss", None, (N,), (p,))
+    equations = (
+        Equation(ell, (p,), Sum(weight[j] * x[p, j], over(j, n))),
+        Equation(cost, (), Sum(ell[p], over(p, N)) / N),
+    )
+    with pytest.raises(LoweringError, match="'G', which is a name of this code's own"):
+        plan(derive(Program((x, weight), equations, sizes={n: 3}, example=p)), 2, "float64")
