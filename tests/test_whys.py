@@ -7,7 +7,7 @@ from functools import cache
 
 import programs
 import pytest
-from sympy import Sum, Symbol, cancel, exp, fraction, lambdify, log, tanh, together
+from sympy import Piecewise, Sum, Symbol, asin, cancel, cosh, exp, fraction, lambdify, log, sqrt, tanh, together
 
 from symbolic import Activation, Dense, Equation, Loss, Network, Program, Tensor, derive, index, over, size
 from symbolic.activations import z
@@ -125,6 +125,50 @@ def test_a_part_of_the_slope_cancels():
     assert key_of(meeting.common) == "a1" and cancel(meeting.form - meeting.common * meeting.rest) == 0
 
 
+@pytest.mark.parametrize(
+    ("activation", "loss"),
+    [
+        (exp(2 * z), -y * log(h)),
+        (3 * exp(2 * z), h - y * log(h)),
+        (z**2, y * log(h)),
+        (z**3, y * log(h)),
+        ("sigmoid", y / sqrt(h)),
+        ("sigmoid", y * asin(sqrt(h))),
+        ("softmax", y / sqrt(h)),
+        (log(cosh(z)), exp(h)),
+        (log(1 + exp(z)), exp(h) * y),
+        (1 / (1 + z**2), h**2),
+        (z * exp(z), -y * log(h)),
+    ],
+    ids=str,
+)
+def test_a_slope_is_not_said_to_stay_where_it_may_cancel_in_another_writing(activation, loss):
+    activation = activation if isinstance(activation, str) else Activation("g", activation)
+    network = Network(3, [Dense(2, activation)], Loss("m", loss))
+    assert not questions(network, "cancel") and not questions(network, "stay")
+
+
+@pytest.mark.parametrize("activation", [exp(-z), exp(-(z**2)), 5 * exp(3 - z)], ids=str)
+def test_the_denominator_is_said_as_it_is(activation):
+    network = Network(3, [Dense(2, Activation("g", activation))], Loss("m", -y * log(h)))
+    found = questions(network, "cancel")
+    meeting = _meeting(subject_of(network, "delta1"))
+    assert "has $a_j^{[1]}$ in its denominator" in found[0][2] and "the same" not in found[0][2]
+    assert key_of(meeting.common) == "a1" and cancel(meeting.form - meeting.common * meeting.rest) == 0
+
+
+def test_a_denominator_has_the_signs_that_the_page_gives_it():
+    loss = Loss("m", -y * log((1 + h) / 2) - (1 - y) * log((1 - h) / 2))
+    ((_, question, answer),) = questions(Network(3, [Dense(2, "tanh")], loss), "cancel")
+    below = re.search(r"= \\frac\{[^$]*\}\{([^$]*)\}\$ has \$([^$]*)\$ in its denominator", answer)
+    assert question.startswith("Why does $") and below.group(1) == below.group(2)
+
+
+def test_nothing_cancels_in_a_form_that_does_not_show_it():
+    network = Network(3, [Dense(2, "softmax")], Loss("m", y / h))
+    assert not questions(network, "cancel") and not questions(network, "stay")
+
+
 def test_softmax_cancels_under_cross_entropy_and_stays_under_squared_error():
     ((_, question, answer),) = questions(SOFTMAX, "cancel")
     assert question == "Why does $a_i^{[2]}$ cancel?"
@@ -140,7 +184,8 @@ def test_softmax_cancels_under_cross_entropy_and_stays_under_squared_error():
         ("sigmoid", {-1, 1}, "far below or far above 0"),
         ("tanh", {-1, 1}, "far below or far above 0"),
         ("softplus", {-1}, "far below 0"),
-        ("relu", {-1}, "far below 0"),
+        ("relu", {-1}, "for every $z_j^{[1]} < 0$"),
+        (Activation("ramp", Piecewise((-1, z < -1), (2, z > 2), (z, True))), {-1, 1}, "< -1$ and every"),
         ("silu", {-1}, "far below 0"),
         ("gelu", {-1}, "far below 0"),
         ("elu", {-1}, "far below 0"),
@@ -171,7 +216,9 @@ def test_nothing_is_said_of_the_speed_where_a_limit_takes_too_long():
 
 def test_a_dead_unit_learns_nothing():
     ((_, _, answer),) = questions("3 -> 2 relu; half_squared_error", "cancel")
-    assert "is 0, for" in answer and answer.endswith("nothing is learnt.")
+    assert r"is 0, for every $z_j^{[1]} < 0$, this derivative is too" in answer and answer.endswith(
+        "nothing is learnt."
+    )
     ((_, _, answer),) = questions(SQUARED, "cancel")
     assert "nearly 0" in answer and answer.endswith("learning is slow.")
 
@@ -182,7 +229,10 @@ def test_a_dead_unit_learns_nothing():
 @pytest.mark.parametrize("notation", NOTATIONS)
 def test_the_answer_shows_two_sums_over_the_two_indices_of_the_weights(notation):
     _key, _question, answer = next(found for found in asked(SQUARED, notation, "component") if found[0] == "adj_a1")
-    forward, backward = re.findall(r"\$(?:[^$]* = [^$]*)\$", answer)
+    *own, forward, backward = re.findall(r"\$(?:[^$]* = [^$]*)\$", answer)
+    equation = next(e for e in derived(SQUARED, notation).parts[0].program.equations if e.tensor.key == "z2")
+    ((_, printer),) = printers(derived(SQUARED, notation), notation)
+    assert (own or [forward]) == [f"${printer.doprint(equation.lhs)} = {printer.doprint(equation.rhs)}$"]
     weights = [re.search(r"[Ww]_\{([^0{}][^{}]*)\}\^", formula).group(1) for formula in (forward, backward)]
     assert weights[0] == weights[1]  # one and the same entry of W in both sums
     letters = re.findall(r"[a-z]_\d|[a-z]", weights[0])
@@ -236,12 +286,18 @@ def test_one_weight_alone_is_an_outer_product_in_matrices_and_one_term_in_compon
 
 @pytest.mark.parametrize(("reduction", "word"), [("mean", "mean"), ("sum", "sum")])
 def test_gradients_of_parameters_add_up_over_the_examples(reduction, word):
-    found = questions(Network.parse(SOFTMAX).replace(reduction=reduction), "over the examples")
-    assert [(key, word in question) for key, question, _ in found] == [("dW2", True), ("db2", True)]
-    for _, _, answer in found:
-        assert "has no index $p$ of an example" in answer and r"\sum_{p=1}^{N}" in answer
-    assert r"$\frac{\partial \mathcal{L}^{(p)}}{\partial b_j^{[2]}} = \delta_j^{[2](p)}$" in found[1][2]
-    assert r"\Delta^{[2]\top} \mathbf{1}" in found[1][2] and r"\Delta^{[2]\top} A^{[1]}" in found[0][2]
+    ((key, question, answer),) = questions(Network.parse(SOFTMAX).replace(reduction=reduction), "over the examples")
+    assert key == "db2" and word in question
+    assert "has no index $p$ of an example" in answer and r"\sum_{p=1}^{N}" in answer
+    assert r"$\frac{\partial \mathcal{L}^{(p)}}{\partial b_j^{[2]}} = \delta_j^{[2](p)}$" in answer
+    assert r"\Delta^{[2]\top} \mathbf{1}" in answer
+
+
+def test_where_no_bias_is_shown_the_weights_are_asked_about():
+    network = NOTATIONS["cs229"].convention(Network.parse(SOFTMAX))
+    found = questions(derive(network, wrt=["W1", "W2", "b1"]), "over the examples")
+    assert [key for key, _, _ in found] == ["dW2"] and r"\Delta^{[2]\top} A^{[1]}" in found[0][2]
+    assert "whose left factor is transposed" in found[0][2]
 
 
 def test_with_one_example_there_is_no_sum_over_examples():
@@ -265,6 +321,49 @@ def test_a_kink_is_named_with_both_slopes_and_a_smooth_border_is_not():
     assert not questions("3 -> 4 elu -> 2; half_squared_error", "What is")
     ((_, _, answer),) = questions("3 -> 4 leaky_relu -> 2; half_squared_error", "What is")
     assert "slope $0.01$ on the one side and $1$" in answer
+
+
+def test_of_a_product_it_is_the_left_factor_that_is_transposed():
+    (n, m), (j, s) = (size("n"), size("m")), (index("j"), index("s"))
+    x, W = Tensor("h", "input", shape=(n,), indices=(s,)), Tensor("W", "parameter", shape=(m, n), indices=(j, s))
+    g, loss = Tensor("g", shape=(m,), indices=(j,)), Tensor("L", "loss")
+    program = Program(
+        leaves=(x, W),
+        equations=(
+            Equation(g, (j,), Sum(W[j, s] * tanh(x[s]), over(s, n))),
+            Equation(loss, (), Sum(g[j] ** 3, over(j, m))),
+        ),
+    )
+    ((key, question, answer),) = questions(derive(program, wrt=["h", "W"]), "Where is the sum")
+    assert key == "dh" and r"\circ" in question
+    assert r"the sum is inside the product $W^{\top} \bar{g}$, whose left factor is transposed" in answer
+
+
+def program_of(equation, *leaves):
+    """v_j = something for j < m, and L = sum of v_j^3."""
+    v, loss = Tensor("v", shape=(M,), indices=(J,)), Tensor("L", "loss")
+    equations = (Equation(v, (J,), equation), Equation(loss, (), Sum(v[J] ** 3, over(J, M))))
+    return derive(Program(leaves=leaves, equations=equations))
+
+
+N, M, J, S = size("n"), size("m"), index("j"), index("s")
+X, WEIGHT = Tensor("x", "input", shape=(N,), indices=(S,)), Tensor("W", "parameter", shape=(M, N), indices=(J, S))
+SCALE, FACTOR = Tensor("b", "parameter", shape=(M,), indices=(J,)), Tensor("c", "parameter")
+
+
+def test_a_weight_is_said_to_be_multiplied_only_where_it_is():
+    for other in (Sum(WEIGHT[J, S] ** 2 * X[S], over(S, N)), tanh(Sum(WEIGHT[J, S] * X[S], over(S, N)))):
+        ((_, _, answer),) = questions(program_of(other, X, WEIGHT), "no sum", form="component")
+        assert "multiplied" not in answer and "$W_{js}$ is in $v_j$ alone: $" in answer
+    scaled = program_of(SCALE[J] * Sum(WEIGHT[J, S] * X[S], over(S, N)), X, WEIGHT, SCALE)
+    ((_, _, answer),) = questions(scaled, "no sum", form="component")
+    assert "multiplied by $b_j x_s$" in answer and "only one term is left" in answer
+
+
+def test_it_is_not_asked_where_a_sum_is_in_matrices_if_the_answer_does_not_say_it():
+    scaled = program_of(FACTOR[()] * Sum(WEIGHT[J, S] * X[S], over(S, N)), X, WEIGHT, FACTOR)
+    ((_, question, answer),) = [found for found in asked(scaled) if found[0] == "dc"]
+    assert question == r"Why is $\frac{\partial L}{\partial c}$ a sum over $i$?" and "In matrices" not in answer
 
 
 def test_several_uses_give_several_terms():
@@ -314,7 +413,7 @@ def test_each_kind_of_question_is_asked_once_however_deep_the_network():
 def test_a_network_of_any_depth_is_asked_about_too():
     general = derive(Network.general(hidden="tanh", output="softmax", loss="cross_entropy"))
     found = {key: question for key, question, _ in asked(general)}
-    assert {"delta[depth]", "dW[depth]", "adj_a[layer]", "delta[layer]"} <= set(found)
+    assert {"delta[depth]", "db[depth]", "adj_a[layer]", "delta[layer]"} <= set(found)
     assert found["adj_a[layer]"] == r"Why $W^{[\ell+1]\top}$ and not $W^{[\ell+1]}$?"
 
 
@@ -353,5 +452,5 @@ def test_a_hundred_layers_take_no_time():
     deep = derive(Network.parse("3 -> " + " -> ".join(["4 tanh"] * 99) + " -> 2 softmax; cross_entropy"))
     ((part, printer),) = printers(deep)
     page, start = Whys("matrix"), time.perf_counter()
-    assert sum(len(page.of(part, result, printer)) for result in part.results) == 7
+    assert sum(len(page.of(part, result, printer)) for result in part.results) == 6
     assert time.perf_counter() - start < 5

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, partial
 
-from sympy import Basic, Dummy, Expr, KroneckerDelta, Mul, Piecewise, S, Sum, cancel, factor, fraction, gcd, together
+from sympy import (
+    Basic,
+    Dummy,
+    Expr,
+    KroneckerDelta,
+    Mul,
+    Piecewise,
+    Poly,
+    S,
+    Sum,
+    cancel,
+    factor,
+    fraction,
+    gcd,
+    together,
+)
 from sympy import limit as limit_at
+from sympy.core.relational import Relational, StrictGreaterThan, StrictLessThan
 from sympy.polys.polyerrors import PolynomialError
 
 from symbolic.calculus import substitute_indices
@@ -30,8 +47,9 @@ class Meeting:
     user:   the equation of a.
     loss:   dL/da_i. value: what it is.
     slope:  f'(z_j), or partial a_i/partial z_j. form: what it is.
-    common: what is a factor of `form` and of the denominator of `value`; 1 if nothing is.
+    common: what is a factor of `form` and of the denominator of `value`, without numbers; 1 if nothing is.
     rest:   what remains of `form`.
+    left:   what remains of the denominator.
     """
 
     user: Equation
@@ -41,6 +59,7 @@ class Meeting:
     form: Expr
     common: Expr
     rest: Expr
+    left: Expr
 
     @property
     def elementwise(self) -> bool:
@@ -50,6 +69,32 @@ class Meeting:
     def cancels(self) -> bool:
         """All of the slope does."""
         return not _mentions(self.rest)
+
+    @property
+    def may_cancel_more(self) -> bool:
+        """Whether something of the rest may cancel because it is the same as something that is written otherwise."""
+        if not all(part.is_polynomial(*elements(part)) for part in (self.rest, self.left)):
+            return True
+        return _mentions(self.left) and any(key_of(element) != self.user.tensor.key for element in elements(self.rest))
+
+    @property
+    def stays(self) -> bool:
+        """Whether nothing of the slope can cancel, however it is written.
+
+        The derivative of the loss is a polynomial, so it cancels nothing that is above. Nothing below is cancelled if
+        the slope is a polynomial too, or if the target has a coefficient that is a number: what is below knows no
+        target, so it would be a factor of every coefficient.
+        """
+        values = list(_cases(self.value))
+        if not all(value.is_polynomial(*elements(value)) for value in values):
+            return False
+        if all(form.is_polynomial(*elements(form)) for form in _cases(self.form)):
+            return True
+        return all(value == 0 or self._has_a_number(value) for value in values)
+
+    def _has_a_number(self, value: Expr) -> bool:
+        free = [e for e in dict.fromkeys(elements(value)) if key_of(e) != self.user.tensor.key]
+        return any(number.is_number for number in (Poly(value, *free).coeffs() if free else [value]))
 
 
 def why_it_cancels(subject: Subject) -> Question | None:
@@ -61,6 +106,8 @@ def why_it_cancels(subject: Subject) -> Question | None:
     if meeting.common != 1:
         ask = _cancels if meeting.elementwise else _fraction_cancels
         return Question("the slope cancels", partial(ask, subject, meeting), shown)
+    if not meeting.stays:
+        return None
     return Question(
         "the slope stays", partial(_stays if meeting.elementwise else _factor_stays, subject, meeting), shown
     )
@@ -91,13 +138,15 @@ def _meeting(subject: Subject) -> Meeting | None:
         return None  # then what is wrong may be something else than this output
     try:
         common, rest = _common(form, value)
+        above, under = fraction(together(value))
+        left = cancel(under / common)
         below = fraction(together(form))[1]
-        lost = gcd(below, fraction(together(value))[0]) if common == 1 and _mentions(below) else S.One
+        lost = gcd(below, above) if common == 1 and _mentions(below) else S.One
     except PolynomialError:
         return None
     if _mentions(lost):
         return None  # the slope has a denominator, and it is that which cancels
-    return Meeting(user, loss, value, slope, form, common, rest)
+    return Meeting(user, loss, value, slope, form, common, rest, left)
 
 
 def _parts(subject: Subject, expression: Basic) -> tuple[Expr, Expr] | None:
@@ -131,8 +180,11 @@ def _computed(subject: Subject, value: Basic) -> set[str]:
 
 def _of_the_loss(subject: Subject, value: Basic) -> bool:
     """Whether a derivative by an output is about outputs and targets alone, at one place."""
-    if value.has(TotalDerivative, Sum):
-        return False
+    return not value.has(TotalDerivative, Sum) and _of_outputs(subject, value)
+
+
+def _of_outputs(subject: Subject, value: Basic) -> bool:
+    """Whether no derivative is in an expression by its name."""
     roles = {subject.tensors[key].role for key in dict.fromkeys(key_of(e) or "" for e in elements(value))}
     return not roles & set(ROLES_OF_DERIVATIVES)
 
@@ -145,10 +197,28 @@ def _common(form: Expr, value: Expr) -> tuple[Expr, Expr]:
     common = gcd(above, under)
     if not _mentions(common):
         return S.One, form
-    own = [part for part in factors_of(above) if not _mentions(fraction(cancel(part / common))[0])]
-    own = own or [part for part in factors_of(above) if not _mentions(fraction(cancel(common / part))[1])]
-    written = Mul(*own) if own and not _mentions(cancel(common / Mul(*own))) else factor(common)
-    return written, factor(cancel(above / common / below))
+    factors = [part for part in factors_of(above) if _mentions(part)]
+    own = [part for part in factors if not _mentions(fraction(cancel(part / common))[0])]
+    own = own or [part for part in factors if not _mentions(fraction(cancel(common / part))[1])]
+    written = Mul(*own) if own and not _mentions(cancel(common / Mul(*own))) else _without_numbers(factor(common))
+    ratio = cancel(under / written)
+    if ratio.is_number and ratio.is_negative:
+        written = _without_numbers(under)  # with the signs that it has there
+    return written, factor(cancel(above / written / below))
+
+
+def _without_numbers(product: Expr) -> Expr:
+    return Mul(*(part for part in factors_of(product) if _mentions(part)))
+
+
+def _cases(expression: Expr) -> Iterator[Expr]:
+    """The values of an expression by cases, in all combinations of them."""
+    cases = next(iter(sorted(expression.atoms(Piecewise), key=str)), None)
+    if cases is None:
+        yield expression
+        return
+    for value, _ in cases.args:
+        yield from _cases(expression.xreplace({cases: value}))
 
 
 def _mentions(expression: Basic) -> bool:
@@ -169,8 +239,11 @@ def _slope(subject: Subject, meeting: Meeting) -> Formula:
 
 
 def _both(subject: Subject, meeting: Meeting) -> dict[str, Formula]:
+    sides = [meeting.value]
+    if meeting.common != 1 and _mentions(fraction(cancel(meeting.common / fraction(meeting.value)[1]))[0]):
+        sides.append(together(meeting.value))  # what it says of a denominator is of that of the whole
     return {
-        "loss": subject.formula(meeting.loss, meeting.value),
+        "loss": subject.formula(meeting.loss, *sides),
         "slope": subject.formula(meeting.slope, meeting.form),
         "final": subject.formula(subject.steps[0].before, subject.final),
     }
@@ -178,6 +251,8 @@ def _both(subject: Subject, meeting: Meeting) -> dict[str, Formula]:
 
 def _cancels(subject: Subject, meeting: Meeting) -> Why | None:
     whole = meeting.cancels
+    if not whole and meeting.may_cancel_more:
+        return None
     question = "Why does {asked} cancel?" if whole else "Why does only a part of {asked} cancel?"
     answer = text(
         "Because {loss} has {common} in its denominator, and {slope} "
@@ -197,19 +272,25 @@ def _same(form: Expr, common: Expr) -> bool:
 class FlatEnd:
     """An end of the line at which f' tends to 0 and f to a number.
 
-    sign: -1 or 1. limit: of f. reached: f' is 0 before the end already.
+    sign: -1 or 1. limit: of f.
+    flat: f' is 0 on all of this side of a number already, and this is the number; None if it only tends to 0.
     """
 
     sign: int
     limit: Expr
-    reached: bool
+    flat: Expr | None
 
 
 def _still_learns(subject: Subject, meeting: Meeting) -> Text:
     """That what is left is not small because f' is, if it is so."""
     ends = _flat_ends(meeting)
     output = meeting.user.tensor[subject.result.indices]
-    if not meeting.cancels or not ends or not isinstance(subject.final, Expr):
+    if (
+        not meeting.cancels
+        or not ends
+        or len({end.flat is None for end in ends}) > 1
+        or not isinstance(subject.final, Expr)
+    ):
         return ()
     if any(_value(subject.final, output, end.limit) in (None, S.Zero) for end in ends):
         return ()
@@ -237,7 +318,7 @@ def _slow(subject: Subject, meeting: Meeting) -> Text:
     if output not in set(elements(meeting.value)):
         return ()
     ends = [end for end in _flat_ends(meeting) if _value(meeting.value, output, end.limit) not in (None, S.Zero)]
-    if not ends:
+    if not ends or len({end.flat is None for end in ends}) > 1:
         return ()
     return text(
         " Where {slope} is {small}, {where}, this derivative is too, however wrong {output} is: there {learning}.",
@@ -245,16 +326,25 @@ def _slow(subject: Subject, meeting: Meeting) -> Text:
         small=_small(ends),
         where=_where(subject, ends),
         output=subject.formula(output),
-        learning="nothing is learnt" if all(end.reached for end in ends) else "learning is slow",
+        learning="nothing is learnt" if _small(ends) == "0" else "learning is slow",
     )
 
 
 def _small(ends: list[FlatEnd]) -> str:
-    return "0" if all(end.reached for end in ends) else "nearly 0"
+    return "nearly 0" if any(end.flat is None for end in ends) else "0"
 
 
 def _where(subject: Subject, ends: list[FlatEnd]) -> Text:
-    """In words: the ends of the line at which the slope goes to 0."""
+    """In words: the ends of the line at which the slope is 0 or goes to 0."""
+    sides = [
+        subject.formula((StrictLessThan if end.sign < 0 else StrictGreaterThan)(subject.element, end.flat))
+        for end in ends
+        if end.flat is not None
+    ]
+    if sides:
+        return text("for every {first}", first=sides[0]) + tuple(
+            piece for side in sides[1:] for piece in text(" and every {side}", side=side)
+        )
     signs = {end.sign for end in ends}
     side = "far below or far above 0" if len(signs) == 2 else "far above 0" if 1 in signs else "far below 0"
     return text("for {input} " + side, input=subject.formula(subject.element))
@@ -273,8 +363,19 @@ def _flat_ends(meeting: Meeting) -> list[FlatEnd]:
             continue
         value = _limit(case, sign)
         if value is not None and value.is_finite:
-            ends.append(FlatEnd(sign, value, slope == 0))
+            border = _border(f, sign) if slope == 0 else None
+            if slope != 0 or border is not None:
+                ends.append(FlatEnd(sign, value, border))
     return ends
+
+
+def _border(expression: Expr, sign: int) -> Expr | None:
+    """From where on to the end of the line no case of a function of T gives way to another; None if it is not known."""
+    tests = {test for cases in expression.atoms(Piecewise) for _, test in cases.args}
+    relations = {relation for test in tests for relation in test.atoms(Relational)}
+    if not relations or not all(r.lhs == T and r.rhs.is_number and r.rhs.is_real for r in relations):
+        return None
+    return (min if sign < 0 else max)(relation.rhs for relation in relations)
 
 
 def _last_case(expression: Expr, sign: int) -> Expr | None:
@@ -310,8 +411,8 @@ def _value(expression: Expr, element: Expr, value: Expr) -> Expr | None:
 
 
 def _fraction_cancels(subject: Subject, meeting: Meeting) -> Why | None:
-    if _mentions(fraction(together(subject.final))[1]):
-        return None
+    if _mentions(fraction(together(subject.final))[1]) or not _of_outputs(subject, subject.final):
+        return None  # what is left is not seen to have it no more
     answer = text(
         "Because {loss} has {common} in its denominator, and {slope} has it as a factor. They cancel in every "
         "term of the sum, ",

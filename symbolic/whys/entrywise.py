@@ -36,7 +36,7 @@ def _entry_by_entry(subject: Subject, step: Step) -> Why | None:
     kept = [own for place, own in zip(indices_of(local.of), result.indices, strict=True) if place == letter]
     answer = text(
         "{entry} depends on {input} and on no other entry. So in the sum {sum} every {local} with an index {letter} "
-        "other than {kept} is 0, and one term is left: {after}.",
+        "other than {kept} is 0, and only one term is left: {after}.",
         entry=_applied(subject, user, slope),
         input=subject.formula(slope.by),
         sum=subject.formula(step.before),

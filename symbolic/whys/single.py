@@ -6,11 +6,12 @@ from functools import partial
 
 from sympy import KroneckerDelta, Mul, Sum, Symbol
 
+from symbolic.calculus import substitute_indices
 from symbolic.expressions import PartialDerivative
 from symbolic.matrices import Product, Transpose
 from symbolic.pages.blocks import enumerated, text
 from symbolic.rules import CHAIN, Step
-from symbolic.tensors import indices_of
+from symbolic.tensors import elements, indices_of, key_of
 from symbolic.whys.subject import Question, Subject, Why, factors_of, in_words, terms_of, the_sum
 
 
@@ -51,7 +52,9 @@ def _one_term(subject: Subject, local: Step) -> Why | None:
         return None
     letter, _, high = found[1].limits[0]
     kept = next(part for part in delta.args if part != letter)
-    factor = Mul(*(part for part in factors_of(local.after) if part is not delta))
+    factor = substitute_indices(Mul(*(part for part in factors_of(local.after) if part is not delta)), {letter: kept})
+    # The derivative of a product W x by W knows no W, nor what W is a part of.
+    multiplied = not {key_of(element) for element in elements(factor)} & {subject.source.key, user.tensor.key}
     places = [kept if place == letter else place for place in indices_of(local.before.of)]
     here = user.tensor[tuple(places)]
     shown = subject.matrix(subject.final, result.indices, result.tensor.shape) if subject.form == "matrix" else None
@@ -60,8 +63,10 @@ def _one_term(subject: Subject, local: Step) -> Why | None:
         return None
     source = subject.formula(subject.element)
     answer = text(
-        "{source} is in {here} alone, where it is multiplied by {factor}: {local}. Of the sum over {letter} one term "
-        "is left, {final}.",
+        "{source} is in {here} alone"
+        + (", where it is multiplied by {factor}" if multiplied else "")
+        + ": {local}. Of the sum over {letter} only "
+        "one term is left, {final}.",
         source=source,
         here=subject.formula(here),
         factor=subject.formula(factor),
@@ -84,6 +89,8 @@ def why_several_terms(subject: Subject) -> Question | None:
     terms = terms_of(chain.after)
     if chain.rule is not CHAIN or len(subject.users) < 2 or len(terms) != len(subject.users):
         return None
+    if len(subject.uses.equations[subject.source.key]) != len(terms):
+        return None  # it is used in an equation that the loss does not depend on, too
     return Question("several terms", partial(_several, subject, chain), ())
 
 

@@ -57,6 +57,7 @@ class Uses:
     equations: those of the program that use a tensor, by its key.
     known:     keys of the tensors that the loss is differentiated by on the way, and of the loss itself.
     results:   by the key of their tensor.
+    gradients: those by the parameters, by the key of the parameter.
     inlined:   the results without a name, whose form stands in a later result, by the key of their tensor's source.
     """
 
@@ -69,6 +70,9 @@ class Uses:
         self.known = {tensor.of for tensor in derivation.tensors.values() if tensor.role == "adjoint"}
         self.known |= {derivation.program.objective, per_example_loss(derivation.program).key}
         self.results = {result.tensor.key: result for result in derivation.results}
+        self.gradients = {
+            result.tensor.of or "": result for result in derivation.results if result.tensor.role == "gradient"
+        }
         self.inlined = {
             result.tensor.of: result
             for result in derivation.results

@@ -10,7 +10,7 @@ from sympy.core.traversal import preorder_traversal
 
 from symbolic.calculus import bound_limits
 from symbolic.expressions import TotalDerivative
-from symbolic.matrices import ArrayOf, Ones, Product, SumOver, Transpose
+from symbolic.matrices import ArrayOf, Hadamard, Ones, Product, SumOver, Transpose
 from symbolic.matrixform import arrays
 from symbolic.pages.blocks import Text, text
 from symbolic.rules import SUBSTITUTE
@@ -127,9 +127,10 @@ def _two_sums(subject: Subject, crossing: Crossing) -> Text:
     u = crossing.user.tensor
     element = crossing.equation[0]
     return text(
-        "Forwards, {equation} is a sum over {held}, the {one} index of {matrix}. Backwards {held} stays the same: "
+        "{opening} {equation} is a sum over {held}, the {one} index of {matrix}. Backwards {held} stays the same: "
         "{source} is in {user} for every {summed}, and each of them adds a term, so that {backward} is a sum over "
         "{summed}, the {other} index.",
+        opening=_in_its_letters(subject, crossing),
         equation=subject.formula(*crossing.equation),
         held=subject.letter(*crossing.held),
         one=subject.place(crossing.matrix, crossing.forward),
@@ -140,6 +141,15 @@ def _two_sums(subject: Subject, crossing: Crossing) -> Text:
         summed=subject.letter(*crossing.summed),
         backward=subject.formula(subject.steps[0].before, subject.final),
     )
+
+
+def _in_its_letters(subject: Subject, crossing: Crossing) -> Text:
+    """The words before the forward equation, which tell how the page has it where the answer has other letters."""
+    plain = text("Forwards,")
+    if subject.form == "matrix" or subject.printer.notation.unit_index:
+        return plain
+    own, here = subject.formula(crossing.user.lhs, crossing.user.rhs), subject.formula(*crossing.equation)
+    return plain if own == here else text("The forward equation is {own}. With the letters used here,", own=own)
 
 
 def _in_rows(subject: Subject, crossing: Crossing) -> Text:
@@ -163,9 +173,12 @@ def _other_sum(subject: Subject, crossing: Crossing) -> Why | None:
     if 1 in (crossing.held[1], crossing.summed[1]):
         return None
     question = text(
-        "Why is this a sum over {summed}, where the forward pass sums over {held}?",
+        "Why is this a sum over {summed}, the {other} index of {matrix}, and not over the {one}, as in the forward "
+        "pass?",
         summed=subject.letter(*crossing.summed),
-        held=subject.letter(*crossing.held),
+        one=subject.place(crossing.matrix, crossing.forward),
+        other=subject.place(crossing.matrix, crossing.backward),
+        matrix=subject.bare(crossing.matrix),
     )
     return Why(question, _two_sums(subject, crossing))
 
@@ -196,12 +209,22 @@ def why_a_sum(subject: Subject) -> Question | None:
         return None
     crossing = _crossing(subject)
     examples = sharing.letter == subject.example
+    if examples and not _speaks_for_its_layer(subject):
+        return None
     units = sum(usual != subject.example for usual in subject.source.indices)
-    kind = f"a sum over {'the examples' if examples else 'an axis'}, {units}"
+    kind = "a sum over the examples" if examples else f"a sum over an axis, {units}"
     if crossing is not None:
         return Question("the other index", partial(_told, subject, sharing, crossing), crossing.equation)
     shown = (_used(subject, sharing),)
     return Question(kind, partial(_told, subject, sharing, None), shown, marked=examples)
+
+
+def _speaks_for_its_layer(subject: Subject) -> bool:
+    """Whether no parameter of the same equation, about which the page could ask the same, has fewer axes."""
+    keys = dict.fromkeys(key_of(element) or "" for element in elements(subject.user.rhs)) if subject.user else {}
+    others = [subject.of(subject.uses.gradients[key]) for key in keys if key in subject.uses.gradients]
+    smaller = [other for other in others if len(other.source.shape) < len(subject.source.shape)]
+    return all((sharing := _sharing(other)) is None or sharing.letter != other.example for other in smaller)
 
 
 def _told(subject: Subject, sharing: Sharing, crossing: Crossing | None) -> Why | None:
@@ -241,7 +264,8 @@ def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
     examples = sharing.letter == subject.example
     total = _total(subject, sharing)
     about = subject.formula(head if head is not None else first)
-    if shown is not None and not shown.has(SumOver):
+    closing = _as_a_product(subject, sharing, shown)
+    if shown is not None and not shown.has(SumOver) and closing:
         question = text("Where is the sum in {product}?", product=subject.formula(shown))
     elif examples:
         question = text("Why is {whole} a {total} over the examples?", whole=about, total=total)
@@ -272,7 +296,7 @@ def _adding_up(subject: Subject, sharing: Sharing) -> Why | None:
             source=source,
             final=subject.formula(first, subject.final),
         )
-    return Why(question, (*opening, *middle, *_as_a_product(subject, sharing, shown)))
+    return Why(question, (*opening, *middle, *closing))
 
 
 def _total(subject: Subject, sharing: Sharing) -> str:
@@ -299,6 +323,11 @@ def _inside(expression: Basic) -> tuple[Basic, ...]:
     return factors_of(found[1].function) if found is not None else factors_of(expression)
 
 
+def _is_a_matrix(subject: Subject, node: Basic) -> bool:
+    """Whether a part of a matrix form is a tensor with two indices."""
+    return isinstance(node, ArrayOf) and len(subject.tensors[node.key].shape) - (node.example is not None) == 2
+
+
 def _as_a_product(subject: Subject, sharing: Sharing, shown: Basic | None) -> Text:
     """Where matrices say the sum without a sign for it, how they do."""
     result = subject.result
@@ -311,14 +340,16 @@ def _as_a_product(subject: Subject, sharing: Sharing, shown: Basic | None) -> Te
         lead = "with the examples in rows, "
     if form is None or form.has(SumOver):
         return ()
-    product = next((node for node in preorder_traversal(subject.seen(form)) if isinstance(node, Product)), None)
-    if product is None or len(product.args) != 2:
+    products = [node for node in preorder_traversal(form) if isinstance(node, Product)]
+    if len(products) != 1 or len(products[0].args) != 2:
         return ()
-    left, right = product.args
+    if isinstance(form, Hadamard) or products[0] not in (form, *form.args):
+        form = products[0]  # the sum is in this part of it
+    left, right = subject.seen(products[0]).args
     what = "the sum is inside the product {product}"
     if isinstance(right, Ones) or (isinstance(left, Transpose) and isinstance(left.args[0], Ones)):
         what = "the product with the vector of ones adds up: {product}"
-    elif isinstance(left, Transpose):
+    elif isinstance(left, Transpose) and _is_a_matrix(subject, left.args[0]):
         what += ", whose left factor is transposed because the sum is over its first index"
     sentence = " In matrices, " + lead + what + "."
     return text(sentence, product=subject.formula(form))
