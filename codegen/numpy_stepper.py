@@ -74,7 +74,10 @@ class NumpyStepper:
     def _fits(self, X: NDArray, Y: NDArray) -> bool:
         size, dtype = self._size, self.flat.dtype
         x, y = self._shapes
-        return X.shape == (size, *x) and Y.shape == (size, *y) and X.dtype == dtype and Y.dtype == dtype
+        try:
+            return X.shape == (size, *x) and Y.shape == (size, *y) and X.dtype == dtype and Y.dtype == dtype
+        except AttributeError:
+            return False
 
     def _other(self, X: NDArray, Y: NDArray) -> Callable[..., float]:
         """The function for a batch of another size, if X and Y are one."""

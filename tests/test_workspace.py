@@ -1,0 +1,165 @@
+"""Workspaces: the gradients of the readable module, in memory of their own, and what they refuse."""
+
+import numpy as np
+import pytest
+from sympy import Sum
+
+from codegen.functions import functions_of, lambdify
+from codegen.workspace import Workspace
+from symbolic.backpropagation import derive
+from symbolic.errors import DataError, LoweringError, UsageError
+from symbolic.network import Network
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, index, over, size
+
+TEXT = "3 -> 4 relu -> 2 softmax; cross_entropy"
+FUNCTIONS = lambdify(derive(Network.parse(TEXT)))
+RANDOM = np.random.default_rng(3)
+PARAMS = {key: RANDOM.normal(size=shape) for key, shape in Network.parse(TEXT).parameters.items()}
+X = RANDOM.normal(size=(5, 3))
+Y = np.eye(2)[[0, 1, 1, 0, 1]]
+
+
+def agrees(workspace, params, X, Y):
+    loss, gradients = FUNCTIONS.loss_and_gradients(params, X, Y)
+    value, found = workspace.loss_and_gradients(params, X, Y)
+    assert value == pytest.approx(loss, rel=1e-12) and isinstance(value, float)
+    for key, gradient in gradients.items():
+        np.testing.assert_allclose(found[key], gradient, rtol=0, atol=1e-12)
+
+
+def test_gradients_are_views_that_each_call_overwrites():
+    workspace = FUNCTIONS.workspace(5)
+    _, first = workspace.loss_and_gradients(PARAMS, X, Y)
+    assert all(np.shares_memory(gradient, workspace.flat) for gradient in first.values())
+    kept = {key: gradient.copy() for key, gradient in first.items()}
+    _, second = workspace.loss_and_gradients(PARAMS, 2 * X, Y)
+    assert second["W1"] is first["W1"] and not np.array_equal(kept["W1"], first["W1"])
+    agrees(workspace, PARAMS, X, Y)
+    for key, gradient in kept.items():
+        np.testing.assert_array_equal(workspace.gradients[key], gradient)
+
+
+def test_arguments_are_not_changed_and_may_be_anything_that_fits():
+    workspace = FUNCTIONS.workspace(5)
+    before = {key: value.copy() for key, value in PARAMS.items()}
+    for inputs in (
+        X,
+        np.asfortranarray(X),
+        np.repeat(X, 2, axis=0)[::2],
+        np.hstack([X, X])[:, ::2][:, [0, 1, 2]],
+        X[::-1],
+    ):
+        agrees(workspace, PARAMS, inputs, Y)
+        agrees(workspace, PARAMS, inputs, np.asfortranarray(Y))
+    strided = {key: np.repeat(value, 2, axis=-1)[..., ::2] for key, value in PARAMS.items()}
+    agrees(workspace, {key: np.asfortranarray(value) for key, value in strided.items()}, X, Y)
+    agrees(workspace, strided, X, Y)
+    agrees(workspace, PARAMS, X, np.array([0, 1, 1, 0, 1]))
+    square = np.ones((3, 3))
+    other = lambdify(derive(Network.parse("3 -> 3; half_squared_error")))
+    params = {"W1": square, "b1": np.zeros(3)}
+    loss, gradients = other.loss_and_gradients(params, square, square)
+    value, found = other.workspace(3).loss_and_gradients(params, square, square)  # W1, X and Y are one array
+    assert value == pytest.approx(loss, rel=1e-14)
+    np.testing.assert_allclose(found["W1"], gradients["W1"], rtol=1e-14)
+    for key, value in before.items():
+        np.testing.assert_array_equal(PARAMS[key], value)
+
+
+def test_two_workspaces_do_not_disturb_each_other():
+    one, other = FUNCTIONS.workspace(5), FUNCTIONS.workspace(5)
+    _, first = one.loss_and_gradients(PARAMS, X, Y)
+    kept = first["W1"].copy()
+    other.loss_and_gradients(PARAMS, -X, Y)
+    np.testing.assert_array_equal(first["W1"], kept)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (
+            (PARAMS, X[:4], Y[:4]),
+            DataError,
+            r"X has 4 examples, but the workspace is for 5; .*workspace\(4, 'float64'\)",
+        ),
+        ((PARAMS, X, Y[:4]), DataError, "Y has shape"),
+        ((PARAMS, X.astype(np.float32), Y), DataError, "X is float32, but this module is for float64"),
+        (({k: v.astype(np.float32) for k, v in PARAMS.items()}, X, Y), DataError, "is float32"),
+        ((PARAMS, X.astype(int), Y), DataError, "X holds integers"),
+        ((PARAMS, X, np.ones((5, 2))), DataError, "distribution"),
+        ((PARAMS, X.tolist(), Y), DataError, "X is a list"),
+        (({"W1": PARAMS["W1"]}, X, Y), DataError, "b1, W2, b2 missing"),
+        ((PARAMS, X), DataError, "1 arrays are given; required are X, Y"),
+    ],
+)
+def test_refuses_what_does_not_fit(arguments, error, message):
+    workspace = FUNCTIONS.workspace(5)
+    with pytest.raises(error, match=message):
+        workspace.loss_and_gradients(*arguments)
+    agrees(workspace, PARAMS, X, Y)
+
+
+def test_refuses_its_own_memory():
+    workspace = FUNCTIONS.workspace(5)
+    _, gradients = workspace.loss_and_gradients(PARAMS, X, Y)
+    with pytest.raises(DataError, match=r'params\["W1"\] lies in the workspace.s memory, .*give it a copy'):
+        workspace.loss_and_gradients(gradients, X, Y)
+    other = FUNCTIONS.workspace(5)
+    other.loss_and_gradients(gradients, X, Y)  # another workspace's memory is nothing but an array
+
+
+def test_a_closed_workspace_refuses():
+    with FUNCTIONS.workspace(5) as workspace:
+        _, gradients = workspace.loss_and_gradients(PARAMS, X, Y)
+        kept = gradients["W1"].copy()
+    with pytest.raises(UsageError, match="the workspace is closed"):
+        workspace.loss_and_gradients(PARAMS, X, Y)
+    assert workspace.flat.size == 0 and np.array_equal(gradients["W1"], kept)
+
+
+@pytest.mark.parametrize("size_", [0, -1, 2.0, True, "5"])
+def test_refuses_a_batch_size(size_):
+    with pytest.raises(UsageError, match="batch size must be a whole number from 1"):
+        FUNCTIONS.workspace(size_)
+
+
+def test_refuses_a_dtype_and_functions_made_from_text():
+    with pytest.raises(UsageError, match="float32 or float64"):
+        FUNCTIONS.workspace(5, "int32")
+    with pytest.raises(UsageError, match="made from text"):
+        functions_of(FUNCTIONS.source).workspace(5)
+    network = Network.parse(TEXT)
+    with pytest.raises(LoweringError, match="gradients of all parameters and no others, but x is amiss"):
+        lambdify(derive(network, wrt=["W1", "x"])).workspace(5)
+    only = lambdify(derive(network, wrt=["W1"])).workspace(5).loss_and_gradients(PARAMS, X, Y)[1]
+    assert set(only) == {"W1"}
+
+
+def mean_program(example):
+    """Fourth powers of w x less their mean over the units of an example."""
+    p, j, k, N, n = index("p"), index("j"), index("k"), size("N"), size("n")
+    x, w = Tensor("x", "input", None, (N, n), (p, j)), Tensor("w", "parameter", None, (n,), (j,))
+    mean, ell = Tensor("mean", "intermediate", None, (N,), (p,)), Tensor("ell", "loss", None, (N,), (p,))
+    cost = Tensor("J", "cost")
+    return Program(
+        (x, w),
+        (
+            Equation(mean, (p,), Sum(w[k] * x[p, k], over(k, n)) / n),
+            Equation(ell, (p,), Sum((w[j] * x[p, j] - mean[p]) ** 4, over(j, n))),
+            Equation(cost, (), Sum(ell[p], over(p, N)) / N),
+        ),
+        sizes={n: 3},
+        example=p if example else None,
+    )
+
+
+def test_a_program_that_is_no_network():
+    derivation = derive(mean_program(True))
+    params = {"w": np.array([0.5, -1.0, 2.0])}
+    loss, gradients = lambdify(derivation).loss_and_gradients(params, X)
+    value, found = Workspace(derivation, 5).loss_and_gradients(params, X)
+    assert value == pytest.approx(loss, rel=1e-12)
+    np.testing.assert_allclose(found["w"], gradients["w"], rtol=1e-12)
+    with pytest.raises(LoweringError, match="no axis of examples"):
+        lambdify(derive(mean_program(False))).workspace(5)
