@@ -39,7 +39,7 @@ DIFFERENTIATE = Rule("differentiate", "the defining equation is differentiated")
 CONTRACT = Rule("contract", "sum over s of [s = t] f_s is f_t; factors free of s move out of the sum")
 REUSE_OUTPUT = Rule("reuse the output", "a = g(z) is solved for the transcendental part and put into g'(z)")
 TIDY = Rule("simplify", "cancel, factor, collect")
-USE_FACT = Rule("use a fact", "something declared of the data")
+USE_FACT = Rule("use a fact", "something that the set-up says of the data; the line says what")
 INSTANTIATE = Rule(
     "instantiate", "a formula for every depth and every layer holds for each: their labels are replaced by numbers"
 )
