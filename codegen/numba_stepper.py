@@ -23,7 +23,7 @@ from codegen.initialization import checked_dtype
 from codegen.targets.numba_source import NumbaCode, check_numba_source, numba_code
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
-from symbolic.errors import FileError, MissingExtra
+from symbolic.errors import DataError, FileError, MissingExtra
 from symbolic.files import write_atomically
 
 WAY_OUT = "the numba target needs numba and scipy: pip install 'deltaform[numba]'"
@@ -103,6 +103,8 @@ class NumbaStepper:
         self.flat = _aligned(sum(int(np.prod(shape)) for shape in planned.parameters.values()), self.dtype)
         self.params = _views(planned, self.flat)
         self._plan = planned
+        tensors = planned.derivation.tensors
+        self._shapes = tuple(planned.shape(tensors[one.key])[1:] for one in (planned.input, planned.target))
         self._scratch = _aligned(max(code.scratch, 1), self.dtype)
         self._epoch = module.epoch
         self._order = np.arange(planned.batch_size, dtype=np.int64).reshape(1, -1)
@@ -116,18 +118,20 @@ class NumbaStepper:
             loss, nothing = self._plain(X, Y, rate)
             self.idle = 0 if nothing else -1
             return loss
-        X, Y = self._array(X), self._array(Y)
+        X, Y = self._arrays(X, Y)
         self.idle = self._epoch(self.flat, self._scratch, X, Y, self._order, self.dtype.type(rate), self._loss)
         return float(self._loss[0])
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         """One step for each array of row numbers. Returns the loss of each step, before its update."""
-        X, Y = self._array(X), self._array(Y)
+        X, Y = self._arrays(X, Y)
         losses = np.zeros(len(batches), dtype=np.float64)
         idle, start = -1, 0
+        size = self._plan.batch_size
+        uniform = batches.shape[1:] == (size,) if isinstance(batches, np.ndarray) else set(map(len, batches)) == {size}
         while start < len(batches):
-            end = start
-            while end < len(batches) and len(batches[end]) == self._plan.batch_size:
+            end = len(batches) if uniform else start
+            while end < len(batches) and len(batches[end]) == size:
                 end += 1
             if end > start:
                 found = self._compiled(X, Y, batches[start:end], rate, losses[start:end])
@@ -142,13 +146,18 @@ class NumbaStepper:
         return losses
 
     def _compiled(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float, losses: NDArray) -> int:
-        order = np.ascontiguousarray(np.concatenate(batches), dtype=np.int64).reshape(len(batches), -1)
+        rows = batches if isinstance(batches, np.ndarray) else np.concatenate(batches)
+        order = np.ascontiguousarray(rows, dtype=np.int64).reshape(len(batches), -1)
         if order.size and (order.min() < 0 or order.max() >= min(len(X), len(Y))):
-            raise IndexError(f"row numbers must lie from 0 to {min(len(X), len(Y)) - 1}")
+            raise DataError(f"a batch has a number of a row that is none of 0 to {min(len(X), len(Y)) - 1}")
         return int(self._epoch(self.flat, self._scratch, X, Y, order, self.dtype.type(rate), losses))
 
-    def _array(self, array: NDArray) -> NDArray:
-        return np.ascontiguousarray(array, dtype=self.dtype)
+    def _arrays(self, X: NDArray, Y: NDArray) -> tuple[NDArray, NDArray]:
+        """Both as compiled code needs them, which checks nothing itself."""
+        if X.shape[1:] != self._shapes[0] or Y.shape[1:] != self._shapes[1] or len(X) != len(Y):
+            wanted = " and ".join(str(("N", *shape)).replace("'", "") for shape in self._shapes)
+            raise DataError(f"X {X.shape} and Y {Y.shape} do not fit; the shapes must be {wanted}")
+        return np.ascontiguousarray(X, dtype=self.dtype), np.ascontiguousarray(Y, dtype=self.dtype)
 
     @cached_property
     def _functions(self) -> Functions:
@@ -157,7 +166,7 @@ class NumbaStepper:
     def _plain(self, X: NDArray, Y: NDArray, rate: float) -> tuple[float, bool]:
         """One step by NumPy: the loss, and whether every gradient was zero."""
         with np.errstate(all="ignore"):
-            loss, gradients = self._functions.loss_and_gradients(self.params, self._array(X), self._array(Y))
+            loss, gradients = self._functions.loss_and_gradients(self.params, *self._arrays(X, Y))
             way = self.dtype.type(rate if self._plan.derivation.program.sense == "maximise" else -rate)
             for key, array in self.params.items():
                 array += way * gradients[key]

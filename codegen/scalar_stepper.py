@@ -22,7 +22,7 @@ from codegen.initialization import checked_dtype
 from codegen.targets.scalar_source import scalar_source
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
-from symbolic.errors import UsageError
+from symbolic.errors import DataError, UsageError
 
 
 class _Text(importlib.abc.InspectLoader):
@@ -112,11 +112,7 @@ class ScalarStepper:
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         """One step for each array of one row number in `batches`. Returns the loss of each step, before its update."""
-        try:
-            order = np.array([batch.item() for batch in batches], dtype=np.intp)
-        except ValueError as error:
-            reason = "the scalar target takes one example a step: every batch must be one row number"
-            raise UsageError(reason) from error
+        order = _order(batches, min(len(X), len(Y)))
         if self._array is not None:
             self._load()
         rows, targets = X[order], Y[order]
@@ -174,3 +170,18 @@ class ScalarStepper:
                 array += way * gradients[key]
         nothing = not any(gradients[key].any() for key in arrays)
         return loss, tuple(flat.tolist()), nothing
+
+
+def _order(batches: Sequence[NDArray], count: int) -> NDArray:
+    """The row numbers of batches of one row each."""
+    try:
+        if isinstance(batches, np.ndarray):
+            order = batches.reshape(len(batches))
+        else:
+            order = np.array([batch.item() for batch in batches], dtype=np.intp)
+    except ValueError as error:
+        reason = "the scalar target takes one example a step: every batch must be one row number"
+        raise UsageError(reason) from error
+    if order.size and (order.min() < 0 or order.max() >= count):
+        raise DataError(f"a batch has a number of a row that is none of 0 to {count - 1}")
+    return order

@@ -15,13 +15,15 @@ from codegen.targets.numba_source import LARGEST_PRODUCT, UNROLLED, check_numba_
 from codegen.unrolled_step import plan
 from symbolic.activations import ACTIVATIONS
 from symbolic.backpropagation import derive
-from symbolic.errors import LoweringError, MissingExtra, UsageError
+from symbolic.errors import DataError, LoweringError, MissingExtra, UsageError
 
 pytest.importorskip("numba", reason="numba is not installed: pip install 'deltaform[numba]'")
 pytest.importorskip("scipy", reason="scipy is not installed: pip install 'deltaform[numba]'")
 
 from codegen import numba_stepper as steppers
 from codegen.numba_stepper import cache_folder, numba_stepper
+from codegen.small_kinds import NUMBA, SCALAR
+from codegen.steppers import Request
 
 RATE = 0.05
 
@@ -72,9 +74,9 @@ def compare(text, batch, dtype="float64", seed=0, scale=1.0, steps=2):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("activations", [tuple(ACTIVATIONS)[n : n + 4] for n in range(0, len(ACTIVATIONS), 4)])
+@pytest.mark.parametrize("activations", [tuple(ACTIVATIONS)[n : n + 6] for n in range(0, len(ACTIVATIONS), 6)])
 def test_every_activation_in_loops(activations, dtype):
-    hidden = " -> ".join(f"{size} {name}" for size, name in zip((8, 5, 7, 6), activations, strict=False))
+    hidden = " -> ".join(f"{size} {name}" for size, name in zip((8, 5, 7, 6, 4, 9), activations, strict=False))
     stepper = compare(f"5 -> {hidden} -> 3 sigmoid; binary_cross_entropy", 9, dtype)
     assert "np.dot" in stepper.source
 
@@ -93,7 +95,7 @@ def test_written_out(text, dtype, batch):
 
 def test_random_architectures():
     source = random.Random(3)
-    for seed in range(3):
+    for seed in range(2):
         hidden = [f"{source.randint(4, 17)} {source.choice(['tanh', 'elu', 'softplus', 'leaky_relu'])}" for _ in "ab"]
         end = source.choice(["softmax; cross_entropy", "identity; squared_error"])
         text = " -> ".join([str(source.randint(1, 9)), *hidden, f"{source.randint(2, 9)} {end}"])
@@ -175,6 +177,15 @@ def test_missing(monkeypatch):
         numba_stepper(derive(quiet("2 -> 2 softmax; cross_entropy")), 1)
 
 
+def test_data_that_does_not_fit():
+    stepper = numba_stepper(derive(quiet("2 -> 3 tanh -> 2 softmax; cross_entropy")), 1)
+    X, Y = np.ones((4, 2)), np.full((4, 2), 0.5)
+    with pytest.raises(DataError, match="do not fit"):
+        stepper.step(np.ones((1, 1)), Y[:1], RATE)
+    with pytest.raises(DataError, match="none of 0 to 3"):
+        stepper.epoch(X, Y, [np.array([4])], RATE)
+
+
 def test_refused():
     with pytest.raises(UsageError, match=str(LARGEST_PRODUCT)):
         numba_stepper(derive(quiet("784 -> 256 relu -> 10 softmax; cross_entropy")), 128)
@@ -210,3 +221,14 @@ def test_same_bytes_under_every_hash_seed():
         for seed in range(3)
     }  # fmt: skip
     assert len(seen) == 1 and len(text := seen.pop()) > 1000 and text.isascii()
+
+
+def test_the_kinds_say_why_they_cannot():
+    derivation = derive(quiet("2 -> 3 tanh -> 2 softmax; cross_entropy"))
+    one = Request(derivation, 1, np.dtype("float64"))
+    assert SCALAR.refusal(one) == "" and NUMBA.refusal(one) == "" and SCALAR.make(one).name == "scalar"
+    assert SCALAR.estimate(one) > 0 and NUMBA.estimate(one) > 0
+    assert "one example" in SCALAR.refusal(Request(derivation, 2, np.dtype("float64")))
+    assert "float64" in SCALAR.refusal(Request(derivation, 1, np.dtype("float32")))
+    assert "sgd" in SCALAR.refusal(Request(derivation, 1, np.dtype("float64"), "adam"))
+    assert "sgd" in NUMBA.refusal(Request(derivation, 1, np.dtype("float64"), "adam"))
