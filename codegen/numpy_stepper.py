@@ -41,12 +41,16 @@ class NumpyStepper:
         self._shapes = planned.argument_shapes()
         self._build = namespace_of(self.source)["build"]
         self._steps: dict[int, Callable[..., float]] = {}
-        self._size = request.batch_size
+        self._x, self._y = ((request.batch_size, *shape) for shape in self._shapes)
+        self._dtype = request.dtype
         self.train_step = self._for(request.batch_size)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
-        run = self.train_step if self._fits(X, Y) else self._other(X, Y)
-        loss = run(X, Y, rate)
+        try:
+            fits = X.shape == self._x and Y.shape == self._y and X.dtype == Y.dtype == self._dtype
+        except AttributeError:
+            fits = False
+        loss = (self.train_step if fits else self._other(X, Y))(X, Y, rate)
         # One entry tells nearly always; the rest is read where it is 0.
         self.idle = -1 if self.gradient[-1] or self.gradient.any() else 0
         return loss
@@ -70,14 +74,6 @@ class NumpyStepper:
             if self.idle < 0 and not gradient[-1] and not gradient.any():
                 self.idle = place
         return losses
-
-    def _fits(self, X: NDArray, Y: NDArray) -> bool:
-        size, dtype = self._size, self.flat.dtype
-        x, y = self._shapes
-        try:
-            return X.shape == (size, *x) and Y.shape == (size, *y) and X.dtype == dtype and Y.dtype == dtype
-        except AttributeError:
-            return False
 
     def _other(self, X: NDArray, Y: NDArray) -> Callable[..., float]:
         """The function for a batch of another size, if X and Y are one."""
@@ -119,7 +115,11 @@ def _refusal(request: Request) -> str:
     if request.optimizer != "sgd":
         return f"it does steps of sgd, not of {request.optimizer}"
     planned = _planned(request)
-    return str(planned) if isinstance(planned, DeltaformError) else ""
+    if isinstance(planned, DeltaformError):
+        return str(planned)
+    if len(planned.arguments) != 2:
+        return "a step takes one input and one target"
+    return ""
 
 
 def _estimate(request: Request) -> float:
