@@ -273,6 +273,11 @@ def _parser() -> _Parser:
     train.add_argument(
         "--learning-rate", type=_number, help="(default: 0.1 for sgd, 0.02 for momentum, 0.005 for adam)"
     )
+    train.add_argument(
+        "--target",
+        help="which code does the steps: numpy, scalar (one example a step), numba (an extra; what it compiles lies in "
+        "~/.cache/deltaform) or textbook (default: what is fastest for these shapes, numba aside)",
+    )
     train.add_argument("--optimizer", help="sgd, momentum or adam (default: sgd)")
     train.add_argument("--seed", type=_whole, help="of start values, sampling and held-out fifth (default: 0)")
     train.add_argument("--dtype", choices=("float32", "float64"), help="of all arithmetic (default: float64)")

@@ -96,6 +96,7 @@ def training_run(arguments: argparse.Namespace) -> int:
             optimizer=arguments.optimizer,
             seed=seed,
             dtype=arguments.dtype,
+            target=arguments.target,
             resume=resume,
             progress=True,
         )
@@ -246,6 +247,8 @@ def _print_outcome(history: History, data: Dataset) -> None:
     print(f"{history.settings.network}: {epochs} epochs, {last.steps} steps, {history.seconds:.1f} s")
     assert last.held_out_loss is not None  # every data set has a part held out
     print(f"training loss {loss_text(last.train_loss)}, held-out loss {loss_text(last.held_out_loss)}")
+    if history.why:
+        say(f"code: {history.why}")
     if last.accuracy is not None:
         print(f"test accuracy {last.accuracy:.2%} on {len(data.held_out)} held-out examples")
 

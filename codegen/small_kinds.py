@@ -59,4 +59,5 @@ NUMBA = Kind(
     refusal=_numba_refusal,
     estimate=lambda request: 1.5 + _operations(request) / 25000,
     make=lambda request: numba_stepper(request.derivation, request.batch_size, request.dtype),
+    asked=True,
 )

@@ -92,6 +92,7 @@ class Kind:
     refusal:  why it cannot serve a request; "" if it can.
     estimate: microseconds a step, from shapes alone; only compared with those of other kinds.
     make:     the stepper; its parameters are zero until they are set.
+    asked:    taken only where it is asked for by name, because it does what a user may not expect.
     """
 
     name: str
@@ -99,14 +100,16 @@ class Kind:
     refusal: Callable[[Request], str]
     estimate: Callable[[Request], float]
     make: Callable[[Request], Stepper]
+    asked: bool = False
 
 
 def stepper_kinds() -> dict[str, Kind]:
     """Each kind stands in a file of its own, which imports this one."""
     from codegen.numpy_stepper import NUMPY
+    from codegen.small_kinds import NUMBA, SCALAR
     from codegen.textbook import TEXTBOOK
 
-    return {kind.name: kind for kind in (NUMPY, TEXTBOOK)}
+    return {kind.name: kind for kind in (NUMPY, SCALAR, NUMBA, TEXTBOOK)}
 
 
 def choose_stepper(
@@ -119,7 +122,8 @@ def choose_stepper(
 ) -> Stepper:
     """The stepper for `source`, a Network, Program or Derivation whose sizes are numbers.
 
-    target: a name in `stepperstepper_kinds()`; the kind with the least estimate if not given.
+    target: a name in `stepper_kinds()`; the kind with the least estimate if not given, of those that write nothing to
+            disk.
     params: start values, which are copied.
 
     Raises:
@@ -133,7 +137,8 @@ def choose_stepper(
     request = Request(derivation, int(batch_size), checked_dtype(dtype), optimizer_named(optimizer).name)
     if target is not None and target not in kinds:
         raise UsageError(f"target {target!r} is unknown; {nearest(str(target), kinds)}")
-    refusals = {name: kind.refusal(request) for name, kind in kinds.items() if target in (None, name)}
+    offered = [kind for kind in kinds.values() if target == kind.name or (target is None and not kind.asked)]
+    refusals = {kind.name: kind.refusal(request) for kind in offered}
     able = [kinds[name] for name, refusal in refusals.items() if not refusal]
     if not able:
         raise UsageError("; ".join(f"target {name!r} cannot serve: {refusal}" for name, refusal in refusals.items()))
