@@ -259,7 +259,11 @@ def sklearn(workload: Workload, dtype: str) -> Competitor:
     names = {"relu": "relu", "tanh": "tanh", "sigmoid": "logistic"}
     X, Y = workload.data(dtype, BATCHES)
     made = kind(
-        workload.widths[1:-1], activation=names[workload.hidden], alpha=0.0, max_iter=1, batch_size=workload.batch
+        hidden_layer_sizes=workload.widths[1:-1],
+        activation=names[workload.hidden],
+        alpha=0.0,
+        max_iter=1,
+        batch_size=workload.batch,
     )
     import warnings
 
