@@ -19,8 +19,6 @@ from symbolic.pages.blocks import PAPER, Medium, Page
 
 # What writes pages is imported when a page is written: a derivation alone needs none of it.
 if TYPE_CHECKING:
-    from symbolic.derivation import Derivation
-    from symbolic.latex import LatexPrinter
     from symbolic.notation import Notation
     from symbolic.verification import Report
 
@@ -274,10 +272,3 @@ def detail_named(detail: str) -> str:
     if detail not in DETAILS:
         raise UsageError(f"detail must be one of {', '.join(DETAILS)}, not {detail!r}")
     return detail
-
-
-def printer_for(derivation: Derivation, notation: Notation) -> LatexPrinter:
-    """A printer that knows the derivation's tensors, the names of its functions, its loss and its objective."""
-    from symbolic.vocabulary import Vocabulary
-
-    return Vocabulary.of(derivation.program, derivation.tensors).printer(notation)

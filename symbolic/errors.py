@@ -71,6 +71,10 @@ class UsageError(DeltaformError):
     """An argument out of its range, or options that contradict each other."""
 
 
+class NoPicture(UsageError):
+    """A program that a kind of diagram has no picture of, such as one that is no row of dense layers."""
+
+
 class NotationError(UsageError):
     """A notation that cannot be, or a file of one that cannot be read.
 

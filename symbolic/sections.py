@@ -38,6 +38,7 @@ from symbolic.whys import Whys
 
 if TYPE_CHECKING:
     from symbolic.derivation import Derivation
+    from symbolic.verification import Report
 
 DETAILS = ("result", "layer", "rule")
 FORMS = ("matrix", "component")
@@ -195,6 +196,16 @@ class ResultWriter:
         except NoMatrixForm:
             return None
         return self.lines.line(sides[0], sides[1], BOX)
+
+
+def rows_by_step(report: Report | None) -> dict[tuple[str, str], Row]:
+    """What verification found, by quantity and number of the step; of several findings, one that fails."""
+    found: dict[tuple[str, str], Row] = {}
+    for row in () if report is None else report.rows:
+        known = found.setdefault((row.quantity, row.number), row)
+        if known.ok:
+            found[row.quantity, row.number] = row
+    return found
 
 
 def label_of(step: Step, target: str = "", mark: str = "", row: Row | None = None, name: str = "") -> Label:

@@ -237,6 +237,18 @@ def test_a_false_step_is_not_marked_as_true(derivation):
     assert "1 are false." in derivation.latex(report=replace(report, rows=rows))
 
 
+def test_of_several_findings_about_one_step_one_that_fails_counts(derivation):
+    from dataclasses import replace
+
+    from symbolic.sections import rows_by_step
+
+    report = derivation.verify(points=1)
+    true = next(row for row in report.rows if (row.quantity, row.number) == ("delta1", "2"))
+    false = replace(true, problem="does not begin where the last step ended")
+    for rows in ((false, true), (true, false), (true, false, true)):
+        assert rows_by_step(replace(report, rows=rows))["delta1", "2"] is false
+
+
 @pytest.mark.parametrize("arguments", [["--format", "html"], ["--format", "txt"], ["--format", "md"]])
 def test_the_command_writes_every_format_to_standard_output(arguments):
     command = [sys.executable, "-m", "codegen.cli", "derive", NETWORK, "--no-verify", *arguments]

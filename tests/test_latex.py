@@ -11,7 +11,6 @@ import pytest
 from sympy import KroneckerDelta, Piecewise, Rational, Sum, exp, sqrt
 
 from symbolic.backpropagation import derive
-from symbolic.documents import printer_for
 from symbolic.errors import DeltaformWarning, UsageError
 from symbolic.expressions import FunctionDerivative, TotalDerivative, Undefined
 from symbolic.latex import LatexPrinter
@@ -25,6 +24,7 @@ from symbolic.pages.tex import running
 from symbolic.programs import Program
 from symbolic.rules import RULES
 from symbolic.tensors import Equation, FunctionName, Tensor, index, over, size
+from symbolic.vocabulary import Vocabulary
 
 p, i, j, m, s = (index(letter) for letter in "pijms")
 N, n1, n2 = (size(name) for name in ("N", "n_1", "n_2"))
@@ -218,7 +218,7 @@ def test_long_lines_are_broken_at_signs():
 def test_no_result_is_lost_in_the_summary():
     derivation = derived("3 -> 4 relu -> 4 relu -> 2 softmax; cross_entropy")
     summary = derivation.latex(detail="result").split(r"\section*{Summary}")[1]
-    printer = printer_for(derivation, NOTATIONS["cs229"])
+    printer = Vocabulary.of(derivation.program, derivation.tensors).printer(NOTATIONS["cs229"])
     for key in derivation.wrt:
         assert rf"\nabla_{{{printer.bare(derivation.tensors[key])}}} J" in summary
 

@@ -12,7 +12,7 @@ from symbolic.diagrams.folding import Gap, gaps, used_keys
 from symbolic.diagrams.labels import Labels
 from symbolic.diagrams.records import Column, Diagram, Edge, Node
 from symbolic.diagrams.words import network_in_words
-from symbolic.errors import ProgramError, UsageError
+from symbolic.errors import NoPicture, ProgramError
 from symbolic.induction import GeneralDerivation
 from symbolic.notation import Notation
 from symbolic.programs import Program, per_example_loss
@@ -122,8 +122,8 @@ def _layers(program: Program) -> list[tuple[Equation, Equation]]:
     return pairs
 
 
-def _refusal(program: Program, reason: str) -> UsageError:
-    return UsageError(
+def _refusal(program: Program, reason: str) -> NoPicture:
+    return NoPicture(
         f"{program.title or 'the program'} has no picture as a network: {reason}. Only its computation graph exists: "
         "kind='graph'"
     )

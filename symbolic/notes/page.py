@@ -26,7 +26,7 @@ from symbolic.pages.blocks import Code, Fold, Formula, Formulas, Label, Line, Me
 from symbolic.pages.laws import rules_used
 from symbolic.pages.verdicts import verdict
 from symbolic.rules import DEFINITION, SHAPES, Rule, Step
-from symbolic.sections import label_of, label_of_rule
+from symbolic.sections import label_of, label_of_rule, rows_by_step
 from symbolic.tensors import Tensor, is_letter
 from symbolic.verification import Report
 
@@ -44,7 +44,7 @@ class _Composer:
         self.medium = medium
         self.detail = detail
         self.report = report
-        self.rows = {} if report is None else {(row.quantity, row.number): row for row in report.rows}
+        self.rows = rows_by_step(report)
         self.writers: dict[tuple[str, str], ChainWriter] = {}
         self.also: list[Rule] = []
         self.headings = 0

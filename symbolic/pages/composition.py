@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from symbolic.depth import DEPTH, LAYER, split_label
-from symbolic.errors import UsageError
+from symbolic.errors import NoPicture
 from symbolic.notation import Notation
 from symbolic.pages.blocks import (
     DOTS,
@@ -35,7 +35,7 @@ from symbolic.pages.sameness import result_kind, runs, same_for
 from symbolic.pages.setup import SetUp
 from symbolic.pages.verdicts import verdict
 from symbolic.rules import Result
-from symbolic.sections import ResultWriter
+from symbolic.sections import ResultWriter, rows_by_step
 from symbolic.whys import Whys
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def compose(
     derivation: Derivation | GeneralDerivation, notation: Notation, form: str, detail: str, report: Report | None,
     medium: Medium,
 ) -> Page:  # fmt: skip
-    """The page of a derivation: see `symbolic.documents.page`."""
+    """The page of a derivation: see `DerivationPages.latex`."""
     return _Composer(derivation, notation, form, detail, report, medium).page()
 
 
@@ -92,7 +92,7 @@ class _Composer:
         self.report = report
         self.medium = medium
         self.shown_as: dict[str, str] = {}
-        rows = {} if report is None else {(row.quantity, row.number): row for row in report.rows}
+        rows = rows_by_step(report)
         whys = Whys(form)
         self.parts = [
             ResultWriter(part, notation, form, detail, medium, rows, self.shown_as, whys) for part in derivation.parts
@@ -131,8 +131,8 @@ class _Composer:
         for kind, caption in CAPTIONS.items():
             try:
                 drawn = diagram(self.derivation, kind, self.notation)
-            except UsageError:
-                continue  # a program that is no network has no such picture
+            except NoPicture:
+                continue
             if len(drawn.nodes) <= DRAWN:
                 yield Picture(svg(drawn, prefix=kind), drawn.alt, text(caption))
             else:
