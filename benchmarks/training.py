@@ -26,6 +26,8 @@ from typing import Any
 
 # These may pin kernels that are slower than what the processor has; a child process runs without them.
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
+NAMES = ("W1", "W2", "W3", "W4", "W5")
+DTYPES = ("float32", "float64")
 KINDS = ("gradient", "step", "epoch")
 LIMIT = "limit: the matrix products, from C"
 TOLERANCE = {"float32": 2e-4, "float64": 1e-9}
@@ -35,10 +37,9 @@ SLICE = 0.02
 
 def main() -> int:
     arguments = _parser().parse_args()
-    if os.environ.get("DELTAFORM_BENCHMARK_CHILD") != "1":
-        environment = {key: value for key, value in os.environ.items() if key not in PINS}
-        environment |= {"DELTAFORM_BENCHMARK_CHILD": "1", "OMP_NUM_THREADS": str(arguments.threads)}
-        return subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode
+    code = in_child(arguments.threads)
+    if code is not None:
+        return code
     for path in (arguments.json, arguments.plot):
         if path is not None and not Path(path).parent.is_dir():
             print(f"the folder of {path} does not exist", file=sys.stderr)
@@ -52,14 +53,22 @@ def main() -> int:
     return 0
 
 
+def in_child(threads: int) -> int | None:
+    """Run this command again in a child process whose BLAS may choose its kernels, and return its exit code; None in
+    the child itself.
+    """
+    if os.environ.get("DELTAFORM_BENCHMARK_CHILD") == "1":
+        return None
+    environment = {key: value for key, value in os.environ.items() if key not in PINS}
+    environment |= {"DELTAFORM_BENCHMARK_CHILD": "1", "OMP_NUM_THREADS": str(threads)}
+    return subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode
+
+
 def _parser() -> argparse.ArgumentParser:
-    names = ("W1", "W2", "W3", "W4", "W5")
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="training.py", description=__doc__, formatter_class=layout)
-    parser.add_argument("--workloads", nargs="+", choices=names, default=names, help="which (default: all)")
-    parser.add_argument(
-        "--dtypes", nargs="+", choices=("float32", "float64"), default=("float32", "float64"), help="(default: both)"
-    )
+    parser.add_argument("--workloads", nargs="+", choices=NAMES, default=NAMES, help="which (default: all)")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
     parser.add_argument("--seconds", type=float, default=20.0, help="for each workload and dtype (default: 20)")
     parser.add_argument("--threads", type=int, default=2, help="of BLAS, torch and JAX (default: 2)")
     parser.add_argument("--json", metavar="FILE", help="write all numbers here")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen import memory
 from codegen.functions import namespace_of
 from codegen.passes.planning import plan
 from codegen.passes.table import ALL
@@ -34,16 +35,17 @@ class NumpyStepper:
         planned = known or plan(request.derivation, request.batch_size, request.dtype.name, passes)
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
         self.source = stepper_source(planned)
-        self.flat = np.zeros(request.count, request.dtype)
-        self.gradient = np.zeros_like(self.flat)
+        self._empty = memory.empty if "aligned" in passes else np.empty
+        self.flat, self.gradient = (self._empty((request.count,), request.dtype) for _ in range(2))
+        self.flat[...] = self.gradient[...] = 0
         self.params = planned.views(self.flat)
         self.idle = -1
         self._shapes = planned.argument_shapes()
         self._build = namespace_of(self.source)["build"]
-        self._steps: dict[int, Callable[..., float]] = {}
+        self._built: dict[int, tuple[Callable[..., float], Callable[..., int]]] = {}
         self._x, self._y = ((request.batch_size, *shape) for shape in self._shapes)
         self._dtype = request.dtype
-        self.train_step = self._for(request.batch_size)
+        self.train_step, _ = self._for(request.batch_size)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         try:
@@ -59,20 +61,16 @@ class NumpyStepper:
         self.idle = -1
         losses = np.empty(len(batches))
         self._check_rows(X, Y, batches)
-        rows_X: dict[int, tuple[NDArray, NDArray]] = {}
-        gradient = self.gradient
-        for place, rows in enumerate(batches):
-            size = len(rows)
-            if size not in rows_X:
-                rows_X[size] = np.empty((size, *X.shape[1:]), X.dtype), np.empty((size, *Y.shape[1:]), Y.dtype)
-            batch_X, batch_Y = rows_X[size]
-            # "clip" lets NumPy write without a copy in between; the rows were checked.
-            X.take(rows, 0, batch_X, "clip")
-            Y.take(rows, 0, batch_Y, "clip")
-            run = self._steps.get(size) or self._for(size)
-            losses[place] = run(batch_X, batch_Y, rate)
-            if self.idle < 0 and not gradient[-1] and not gradient.any():
-                self.idle = place
+        first = 0
+        while first < len(batches):
+            size, last = len(batches[first]), first + 1
+            while last < len(batches) and len(batches[last]) == size:
+                last += 1
+            _, train_epoch = self._for(size)
+            idle = train_epoch(X, Y, batches[first:last], rate, losses[first:last])
+            if self.idle < 0 and idle >= 0:
+                self.idle = first + idle
+            first = last
         return losses
 
     def _other(self, X: NDArray, Y: NDArray) -> Callable[..., float]:
@@ -86,12 +84,13 @@ class NumpyStepper:
                 raise DataError(f"{name} has shape {array.shape}; required is ({wanted}), with N at least 1")
         if len(X) != len(Y):
             raise DataError(f"X has {len(X)} rows and Y has {len(Y)}; row p of both must be one example")
-        return self._for(len(X))
+        return self._for(len(X))[0]
 
-    def _for(self, size: int) -> Callable[..., float]:
-        if size not in self._steps:
-            self._steps[size] = self._build(self.flat, self.gradient, size)
-        return self._steps[size]
+    def _for(self, size: int) -> tuple[Callable[..., float], Callable[..., int]]:
+        """train_step and train_epoch for batches of this size."""
+        if size not in self._built:
+            self._built[size] = self._build(self.flat, self.gradient, size, self._empty)
+        return self._built[size]
 
     def _check_rows(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray]) -> None:
         self._other(X[:1], Y[:1])

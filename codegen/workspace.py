@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from codegen import memory
+from codegen.batches import Uncopied
 from codegen.functions import namespace_of
 from codegen.initialization import checked_dtype
 from codegen.passes.planning import plan
@@ -18,14 +20,16 @@ from symbolic.derivation import Derivation
 from symbolic.errors import DataError, UsageError
 
 
-class Workspace:
+class Workspace(Uncopied):
     """The memory that loss and gradients of one batch size and dtype need, and the code that computes in it.
 
     flat:      all gradients in one vector.
-    gradients: the usual keys and shapes, as views of it. Each call overwrites them: copy what is to be kept.
+    gradients: the usual keys and shapes, as views of it, in a new dict. Each call overwrites the arrays: copy what is
+               to be kept.
     source:    the text of the code.
 
-    Close it, or use it in a `with` statement, to give the memory back; afterwards it refuses to compute.
+    Close it, or use it in a `with` statement, to give the memory back; afterwards it refuses to compute. Two threads
+    need a workspace each.
     """
 
     def __init__(
@@ -36,13 +40,23 @@ class Workspace:
         self.batch_size, self.dtype = int(batch_size), checked_dtype(dtype)
         planned = plan(derivation, self.batch_size, self.dtype.name, passes, owns_parameters=False)
         self.source = stepper_source(planned)
-        self.flat = np.zeros(max(block.last for block in planned.gradients), self.dtype)
-        self.gradients = planned.gradient_views(self.flat)
+        empty = memory.empty if "aligned" in passes else np.empty
+        self._flat = empty((max(block.last for block in planned.gradients),), self.dtype)
+        self._flat[...] = 0
+        self._views = planned.gradient_views(self._flat)
         self._names = [name for _, name, _ in planned.arguments]
         self._checked = namespace_of(module_source(derivation, dtype=self.dtype.name))
         # The module's own error class would be none of our family.
         self._checked["DataError"] = DataError
-        self._compute: Any = namespace_of(self.source)["build"](self.flat, self.batch_size)
+        self._compute: Any = namespace_of(self.source)["build"](self._flat, self.batch_size, empty)
+
+    @property
+    def flat(self) -> NDArray:
+        return self._flat
+
+    @property
+    def gradients(self) -> dict[str, NDArray]:
+        return dict(self._views)
 
     def loss_and_gradients(self, params: dict[str, NDArray], *arrays: NDArray) -> tuple[float, dict[str, NDArray]]:
         """The objective and the gradients, for the arguments that the function of this name takes.
@@ -65,14 +79,14 @@ class Workspace:
                 )
         named = [*((f'params["{key}"]', array) for key, array in params.items()), *zip(self._names, given, strict=True)]
         for name, array in named:
-            if np.may_share_memory(array, self.flat):
+            if np.may_share_memory(array, self._flat):
                 raise DataError(f"{name} lies in the workspace's memory, which this call writes into; give it a copy")
         return self._compute(params, *given), self.gradients
 
     def close(self) -> None:
         """Give the memory back. Gradients that somebody holds stay as they are."""
-        self._compute, self.gradients = None, {}
-        self.flat = np.zeros(0, self.dtype)
+        self._compute, self._views = None, {}
+        self._flat = np.zeros(0, self.dtype)
 
     def __enter__(self) -> Workspace:
         return self

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from sympy import Integer
+from collections import Counter
+from dataclasses import dataclass
+
+from sympy import Expr, Integer
 
 from codegen.arrays import Node
 from codegen.passes.costs import Costs
@@ -10,63 +13,99 @@ from codegen.passes.graph import Graph, make
 
 
 def folded_bias(graph: Graph, gradients: dict[str, str], costs: Costs) -> None:
-    """W a + b 1^T = [W b] [a; 1^T], and [dW db] = D [a; 1^T]^T where dW = D a^T and db = D 1.
+    """W a + b 1^T = [W b] [a; 1^T], and [dW db]^T = [a; 1^T] D^T where dW = D a^T and db = D 1.
 
-    W and b then lie in memory as one matrix, and a has a row of ones below it. Done for a pair (W, b) that is added
-    in this way in one place, whose gradients are these two, where it is estimated to pay.
+    W is kept transposed, so that b is one row more below it, and a has a row of ones below it. Done for a pair (W, b)
+    that is added in this way in one place, whose gradients are these two, where it is estimated to pay.
 
     gradients: key of the gradient by the key of its parameter.
     """
-    for definition in list(graph.definitions.values()):
-        for node in definition.walk():
-            found = _affine(node, gradients)
-            if found is not None:
-                _fold(graph, node, *found, gradients, costs)
-
-
-def _affine(node: Node, gradients: dict[str, str]) -> tuple[Node, Node, Node] | None:
-    """(W, a, b) of a node W @ a + b[:, None] with parameters W and b."""
-    if node.op != "add" or node.args[0].op != "matmul" or node.args[1].op != "expand":
-        return None
-    (weights, inputs), bias = node.args[0].args, node.args[1].args[0]
-    names = [n.detail for n in (weights, bias) if n.op == "tensor"]
-    fits = len(weights.shape) == 2 and len(inputs.shape) == 2 and len(bias.shape) == 1 and node.args[1].detail == (1,)
-    if not fits or inputs.op != "tensor" or len(names) != 2 or any(name not in gradients for name in names):
-        return None
-    return weights, inputs, bias
-
-
-def _fold(
-    graph: Graph, affine: Node, weights: Node, inputs: Node, bias: Node, gradients: dict[str, str], costs: Costs
-) -> None:
-    first, second = gradients[weights.detail], gradients[bias.detail]
-    matrix, vector = graph.definitions.get(first), graph.definitions.get(second)
-    if matrix is None or vector is None or matrix.op != "matmul" or first not in graph.outputs:
-        return
-    delta, examples = matrix.args[0], affine.shape[1]
-    turned = Node("transpose", (inputs,), (1, 0), (examples, inputs.shape[0]))
-    if matrix.args[1] != turned or vector != Node("sum", (delta,), (1,), bias.shape):
-        return
-    readers = [n for d in graph.definitions.values() for n in d.walk() if bias in n.args and n != affine.args[1]]
-    if readers or not costs.fold_pays(graph, affine, inputs, inputs.detail in graph.definitions):
-        return
-    joint, gradient = f"{weights.detail}_{bias.detail}", f"{first}_{second}"
-    if {joint, gradient} & (set(graph.definitions) | set(gradients)):
-        return
-    wide = inputs.shape[0] + Integer(1)
-    both = Node("tensor", (), joint, (weights.shape[0], wide))
-    with_ones = Node("with_ones", (inputs,), None, (wide, examples))
-    product = make("matmul", both, with_ones, shape=affine.shape)
-    columns = Node("columns", (both,), None, weights.shape)
-    graph.apply(lambda node: product if node == affine else None)
-    graph.apply(lambda node: columns if node == weights else None)
-    turned_ones = Node("transpose", (with_ones,), (1, 0), (examples, wide))
-    both_gradients = make("matmul", delta, turned_ones, shape=both.shape)
+    readers = Counter(argument for d in graph.definitions.values() for node in d.walk() for argument in node.args)
+    taken = {*graph.definitions, *gradients}
+    sums: dict[Node, Node] = {}
+    weights: dict[Node, Node] = {}
+    made: dict[str, tuple[str, Node]] = {}
+    gone: set[str] = set()
+    for node in [node for definition in graph.definitions.values() for node in definition.walk()]:
+        found = _affine(node, gradients)
+        if found is None or readers[node.args[1]] > 1 or readers[found.bias] > 1 or not _pays(graph, found, costs):
+            continue
+        first, second = gradients[found.weights.detail], gradients[found.bias.detail]
+        joint, gradient = f"{found.weights.detail}_{found.bias.detail}", f"{first}_{second}"
+        if not _is_their_gradient(graph, found, first, second) or {joint, gradient} & taken:
+            continue
+        units, examples = node.shape
+        wide = found.inputs.shape[0] + Integer(1)
+        both = Node("tensor", (), joint, (wide, units))
+        with_ones = found.with_ones((wide, examples))
+        sums[node] = make("matmul", _transposed(both), with_ones, shape=node.shape)
+        weights[found.weights] = Node("rows", (both,), None, found.weights.shape)
+        delta = graph.definitions[first].args[1]
+        made[first] = gradient, make("matmul", with_ones, delta, shape=both.shape)
+        gone.add(second)
+        graph.equations[gradient] = (*graph.equations.get(first, ()), *graph.equations.get(second, ()))
+        graph.joint[joint] = (found.weights.detail, found.bias.detail)
+    renamed = {key: gradient for key, (gradient, _) in made.items()}
     graph.definitions = {
-        (gradient if key == first else key): (both_gradients if key == first else node)
+        renamed.get(key, key): made[key][1] if key in made else node
         for key, node in graph.definitions.items()
-        if key != second
+        if key not in gone
     }
-    graph.equations[gradient] = (*graph.equations.get(first, ()), *graph.equations.get(second, ()))
-    graph.outputs = tuple(gradient if key == first else key for key in graph.outputs if key != second)
-    graph.joint[joint] = (weights.detail, bias.detail)
+    graph.outputs = tuple(renamed.get(key, key) for key in graph.outputs if key not in gone)
+    graph.apply(sums.get)
+    graph.apply(weights.get)
+
+
+@dataclass(frozen=True)
+class _Affine:
+    """The node V^T @ a + b[:, None] with parameters V and b. inputs: a, a tensor or the transpose of one."""
+
+    units: Expr
+    weights: Node
+    inputs: Node
+    bias: Node
+
+    @property
+    def is_turned(self) -> bool:
+        return self.inputs.op == "transpose"
+
+    @property
+    def source(self) -> Node:
+        """The tensor that a is, or is the transpose of."""
+        return self.inputs.args[0] if self.is_turned else self.inputs
+
+    def with_ones(self, shape: tuple[Expr, ...]) -> Node:
+        """a with a row of ones below it."""
+        if self.is_turned:
+            return _transposed(Node("with_ones", (self.source,), 1, shape[::-1]))
+        return Node("with_ones", (self.source,), 0, shape)
+
+
+def _affine(node: Node, gradients: dict[str, str]) -> _Affine | None:
+    if node.op != "add" or node.args[0].op != "matmul" or node.args[1].op != "expand" or node.args[1].detail != (1,):
+        return None
+    (turned, inputs), bias = node.args[0].args, node.args[1].args[0]
+    found = _Affine(node.shape[0], _transposed(turned), inputs, bias)
+    names = [n.detail for n in (found.weights, bias) if n.op == "tensor"]
+    fits = found.source.op == "tensor" and [len(n.shape) for n in (found.weights, inputs, bias)] == [2, 2, 1]
+    return found if fits and len(names) == 2 and all(name in gradients for name in names) else None
+
+
+def _pays(graph: Graph, found: _Affine, costs: Costs) -> bool:
+    units, width = graph.size((found.units,)), graph.size((found.inputs.shape[0],))
+    return costs.folded_bias(units, width, found.source.detail in graph.definitions) < costs.bias(units)
+
+
+def _is_their_gradient(graph: Graph, found: _Affine, first: str, second: str) -> bool:
+    """Whether these are a D^T and D 1, for one D."""
+    matrix, vector = graph.definitions.get(first), graph.definitions.get(second)
+    if matrix is None or matrix.op != "matmul" or matrix.args[0] != found.inputs or first not in graph.outputs:
+        return False
+    return vector == Node("sum", (_transposed(matrix.args[1]),), (1,), found.bias.shape)
+
+
+def _transposed(node: Node) -> Node:
+    """The transpose of a matrix."""
+    if node.op == "transpose":
+        return node.args[0]
+    return Node("transpose", (node,), (1, 0), node.shape[::-1])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
-from sympy import Expr
+from sympy import Expr, Integer
 
 from codegen.passes.instructions import OVER_ANY, OVER_FIRST, OVER_LAST, Instruction, Listing, Operand
 
@@ -14,31 +15,33 @@ class Buffer:
     """One array that lives as long as the function.
 
     fixed:     the name of the result whose memory this is, such as a gradient's part of the flat vector.
-    with_ones: there is a row of ones below it.
+    with_ones: the axis along which ones follow the last entry; None if there are none.
     names:     the results that lie in it, in order.
     """
 
     shape: tuple[Expr, ...]
     is_truth: bool
     fixed: str = ""
-    with_ones: bool = False
+    with_ones: int | None = None
     names: list[str] = field(default_factory=list)
 
 
-def allocate(listing: Listing, fixed: frozenset[str], in_place: bool, reuse: bool) -> dict[str, Buffer]:
+def allocate(
+    listing: Listing, fixed: frozenset[str], sizes: Mapping[Expr, Integer], in_place: bool, reuse: bool
+) -> dict[str, Buffer]:
     """The buffer of each array that an instruction makes.
 
     fixed: results that have memory of their own: gradients.
+    sizes: those that are numbers, and are the same for every batch.
     """
-    instructions = listing.instructions
+    instructions = [replace(i, shape=tuple(n.xreplace(sizes) for n in i.shape)) for i in listing.instructions]
     arrays = {i.result: i for i in instructions if i.scalar is None}
     reads: dict[str, list[int]] = {}
-    widened: set[str] = set()
+    widened: dict[str, int] = {}
     for place, instruction in enumerate(instructions):
         for operand in listing.read(instruction):
             reads.setdefault(operand.name, []).append(place)
-            if any(view == "with_ones" for view, _ in operand.views):
-                widened.add(operand.name)
+            widened.update((operand.name, axis) for view, axis in operand.views if view == "with_ones")
     last = {name: places[-1] for name, places in reads.items()}
     homes = _chains(instructions, arrays, reads, fixed) if in_place else {name: name for name in fixed}
     buffers: dict[str, Buffer] = {}
@@ -52,11 +55,18 @@ def allocate(listing: Listing, fixed: frozenset[str], in_place: bool, reuse: boo
                 chosen = own.setdefault(home, Buffer(instruction.shape, instruction.is_truth, home))
             else:
                 over = _overwritten(listing, instruction, place, last, buffers) if in_place else None
-                fitting = [b for b in free if (b.shape, b.is_truth) == (instruction.shape, instruction.is_truth)]
+                if over is not None and not _takes(over, widened.get(name)):
+                    over = None
+                fitting = [
+                    buffer
+                    for buffer in free
+                    if (buffer.shape, buffer.is_truth) == (instruction.shape, instruction.is_truth)
+                    and _takes(buffer, widened.get(name))
+                ]
                 chosen = over or (fitting[-1] if fitting else Buffer(instruction.shape, instruction.is_truth))
                 free = [b for b in free if b is not chosen]
             chosen.names.append(name)
-            chosen.with_ones = chosen.with_ones or name in widened
+            chosen.with_ones = widened.get(name, chosen.with_ones)
             buffers[name] = chosen
         if reuse:
             dead = {o.name for o in listing.read(instruction) if last[o.name] == place} | {name} - set(last)
@@ -64,6 +74,11 @@ def allocate(listing: Listing, fixed: frozenset[str], in_place: bool, reuse: boo
                 if not buffer.fixed and buffer not in free and not _is_live(buffer, place, last):
                     free.append(buffer)
     return buffers
+
+
+def _takes(buffer: Buffer, axis: int | None) -> bool:
+    """Whether a result that needs ones along this axis can lie in the buffer."""
+    return axis is None or buffer.with_ones in (None, axis)
 
 
 def _is_live(buffer: Buffer, place: int, last: dict[str, int]) -> bool:

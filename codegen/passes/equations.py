@@ -21,25 +21,60 @@ def examples_extent(program: Program) -> Expr | None:
 
 def feature_major(
     equations: Sequence[Equation], tensors: Mapping[str, Tensor], count: Expr
-) -> tuple[tuple[Equation, ...], dict[str, Tensor]]:
-    """The same equations with the axis of `count` examples last in every tensor that has it just once.
+) -> dict[str, tuple[int, ...]]:
+    """The order of axes of every tensor that has the axis of `count` examples just once: examples last.
 
-    z[p, j] becomes z[j, p], on both sides: letters say which axis is meant, so any order of axes is as true.
+    Inputs that nothing but sums over one of their letters read stay as they are: a product of matrices takes either.
     """
+    entries = {key for equation in equations for key in _read_by_entries(equation.rhs)}
     orders: dict[str, tuple[int, ...]] = {}
-    moved: dict[str, Tensor] = {}
     for key, tensor in tensors.items():
         if tensor.shape.count(count) == 1 and tensor.role != "parameter":
             place = tensor.shape.index(count)
+            if tensor.role == "input" and len(tensor.shape) == 2 and key not in entries:
+                continue
             orders[key] = (*(n for n in range(len(tensor.shape)) if n != place), place)
-            tensor = replace(
-                tensor,
-                shape=tuple(tensor.shape[n] for n in orders[key]),
-                indices=tuple(tensor.indices[n] for n in orders[key]),
-            )
-        moved[key] = tensor
+    return orders
 
-    def exchanged(expression: Expr) -> Expr:
+
+def _read_by_entries(rhs: Expr) -> set[str]:
+    """Keys of the tensors with an element in `rhs` that is not summed over a letter of its own."""
+    found: set[str] = set()
+    stack: list[tuple[Expr, frozenset[Expr]]] = [(rhs, frozenset())]
+    while stack:
+        expression, bound = stack.pop()
+        if isinstance(expression, Indexed):
+            if not bound & set(expression.indices):
+                found.add(str(key_of(expression)))
+            continue
+        if isinstance(expression, Sum):
+            stack.append((expression.function, bound | {letter for letter, *_ in expression.limits}))
+        elif isinstance(expression, (Add, Mul)):
+            stack.extend((argument, bound) for argument in expression.args)
+        else:  # a function of entries, which are then read one by one
+            stack.extend((argument, frozenset()) for argument in expression.args)
+    return found
+
+
+def exchanged(
+    equations: Sequence[Equation], tensors: Mapping[str, Tensor], orders: Mapping[str, tuple[int, ...]]
+) -> tuple[tuple[Equation, ...], dict[str, Tensor]]:
+    """The same equations with the axes of tensors in these orders.
+
+    z[p, j] becomes z[j, p], on both sides: letters say which axis is meant, so any order of axes is as true.
+    """
+    moved = {
+        key: replace(
+            tensor,
+            shape=tuple(tensor.shape[n] for n in orders[key]),
+            indices=tuple(tensor.indices[n] for n in orders[key]),
+        )
+        if key in orders
+        else tensor
+        for key, tensor in tensors.items()
+    }
+
+    def turned(expression: Expr) -> Expr:
         elements = [e for e in expression.atoms(Indexed) if key_of(e) in orders]
         return expression.xreplace(
             {e: e.func(e.base, *(e.indices[n] for n in orders[str(key_of(e))])) for e in elements}
@@ -49,7 +84,7 @@ def feature_major(
     for equation in equations:
         order = orders.get(equation.tensor.key, tuple(range(len(equation.indices))))
         letters = tuple(equation.indices[n] for n in order)
-        made.append(Equation(moved[equation.tensor.key], letters, exchanged(equation.rhs)))
+        made.append(Equation(moved[equation.tensor.key], letters, turned(equation.rhs)))
     return tuple(made), moved
 
 

@@ -10,7 +10,7 @@ from sympy import Expr
 from codegen.arrays import TRUTHS, VIEWS, ArrayProgram, Node
 from codegen.passes.graph import Graph
 
-ALL_VIEWS = VIEWS | {"with_ones", "columns", "flat"}
+ALL_VIEWS = VIEWS | {"with_ones", "rows", "flat"}
 # Operations that NumPy or the target can write over an operand: which operands qualify.
 OVER_ANY = frozenset(
     {
@@ -34,6 +34,11 @@ class Operand:
     @property
     def is_plain(self) -> bool:
         return bool(self.name) and not self.views
+
+    @property
+    def is_widened(self) -> bool:
+        """Seen with ones after its last entries."""
+        return any(view == "with_ones" for view, _ in self.views)
 
 
 @dataclass(frozen=True)

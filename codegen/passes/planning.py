@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 
 from sympy import Expr, Integer
 
 from codegen.arrays import assemble
 from codegen.initialization import shape_of
 from codegen.lowering import lower
+from codegen.memory import LINE
 from codegen.passes import rewriting
 from codegen.passes.bias import folded_bias
 from codegen.passes.buffers import allocate
 from codegen.passes.costs import Costs
-from codegen.passes.equations import examples_extent, feature_major, folded_step
+from codegen.passes.equations import examples_extent, exchanged, feature_major, folded_step
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import listing
 from codegen.passes.table import ALL
+from codegen.passes.weights import transposed_weights
 from codegen.signature import Signature, signature
 from codegen.source import check_derivation, title_of
 from codegen.targets.stepper_source import Block, Plan
@@ -42,7 +45,8 @@ def plan(
     count = examples_extent(program)
     if count is None or not count.is_Symbol:
         raise LoweringError("the program has no axis of examples that a batch could run along")
-    numbers = {**{symbol: Integer(n) for symbol, n in program.sizes.items()}, count: Integer(batch_size)}
+    sizes = {symbol: Integer(n) for symbol, n in program.sizes.items() if symbol != count}
+    numbers = {**sizes, count: Integer(batch_size)}
     shapes = {tensor.key: shape_of(program, tensor) for tensor in program.parameters}
     gradients = dict(contract.gradients)
     others = [key for key in gradients if key not in shapes] or [key for key in shapes if key not in gradients]
@@ -51,9 +55,17 @@ def plan(
     equations, tensors = derivation.equations, dict(derivation.tensors)
     _check_names(derivation, contract)
     taken = frozenset(tensors) | frozenset(contract.code_names.values()) | {str(symbol) for symbol in numbers}
+    itemsize = 4 if dtype == "float32" else 8
+    costs = Costs(batch_size, itemsize)
     turned = "feature_major" in passes
-    if turned:
-        equations, tensors = feature_major(equations, tensors, count)
+    orders = feature_major(equations, tensors, count) if turned else {}
+    equations, tensors = exchanged(equations, tensors, orders)
+    if "weight_layout" in passes and owns_parameters:
+        weights = transposed_weights(
+            equations, tensors, gradients, lambda n: int(n.xreplace(numbers)), costs, turned and "folded_bias" in passes
+        )
+        equations, tensors = exchanged(equations, tensors, weights)
+        orders |= weights
     step, factor = "", None
     if "folded_step" in passes:
         scale = Tensor(_free("step", taken), "input")
@@ -71,7 +83,6 @@ def plan(
         one_hot=facts,
         numbers=numbers,
     )
-    costs = Costs(batch_size, 4 if dtype == "float32" else 8)
     _rewrite(graph, gradients, costs, passes, owns_parameters)
     names = taken | {step, "dtype", "params"}
     assembled = assemble(graph.definitions, _first(graph), graph.outputs, set(names))
@@ -82,19 +93,21 @@ def plan(
         title=title_of(derivation),
         graph=graph,
         listing=listed,
-        buffers=allocate(listed, fixed, "in_place" in passes, "reuse" in passes),
+        buffers=allocate(listed, fixed, sizes, "in_place" in passes, "reuse" in passes),
         costs=costs,
         passes=passes,
         dtype=dtype,
         count=count,
         objective=program.objective,
-        arguments=tuple((a.key, a.name, turned and _is_turned(program, a.key, count)) for a in contract.arguments),
+        arguments=tuple((a.key, a.name, len(orders.get(a.key, ())) == 2) for a in contract.arguments),
         parameters=tuple(shapes),
-        blocks=_blocks({key: key for key in shapes}, shapes, graph.joint) if owns_parameters else (),
+        blocks=_blocks({key: key for key in shapes}, shapes, graph.joint, orders, itemsize) if owns_parameters else (),
         gradients=_blocks(
             gradients,
             {key: shape_of(program, program.tensors[key]) for key in gradients},
             {f"{gradients[w]}_{gradients[b]}": (w, b) for w, b in graph.joint.values()},
+            orders,
+            itemsize,
         ),
         step=step,
         factor=factor,
@@ -106,7 +119,7 @@ def plan(
 
 
 # What the text of a stepper calls its own things.
-OWN = frozenset({"P", "G", "build", "train_step", "loss_and_gradients", "learning_rate", "step", "bool"})
+OWN = frozenset({"P", "G", "build", "empty", "train_step", "loss_and_gradients", "learning_rate", "step", "bool"})
 OWN_PREFIXES = ("np_", "spare_", "part_", "scalar_", "ones_", "c_", "shifted_")
 
 
@@ -133,6 +146,8 @@ def _rewrite(graph: Graph, gradients: dict[str, str], costs: Costs, passes: froz
         rewriting.totals(graph)
     if "folded_bias" in passes and owns:
         folded_bias(graph, gradients, costs)
+    if "turned_factor" in passes:
+        rewriting.turned_factor(graph, costs)
     if "sums_by_ones" in passes:
         rewriting.sums_by_ones(graph)
 
@@ -151,27 +166,30 @@ def _example_shape(program: Program, key: str, count: Expr) -> tuple[int, ...]:
     return tuple(int(program.value_of(extent)) for extent in tensor.shape[1:])
 
 
-def _is_turned(program: Program, key: str, count: Expr) -> bool:
-    shape = program.tensors[key].shape
-    return shape.count(count) == 1 and len(shape) == 2
-
-
 def _blocks(
-    names: dict[str, str], shapes: dict[str, tuple[int, ...]], joint: dict[str, tuple[str, str]]
+    names: dict[str, str],
+    shapes: dict[str, tuple[int, ...]],
+    joint: dict[str, tuple[str, str]],
+    turned: Container[str],
+    itemsize: int,
 ) -> tuple[Block, ...]:
-    """Where each array lies in the flat vector, those that are joint in one block. names: what each is called."""
+    """Where each array lies in the flat vector, those that are joint in one block. Those that fill cache lines come
+    first, so that all of them begin at one.
+
+    names: what each is called. turned: keys of matrices that lie transposed.
+    """
     place, made = 0, []
     firsts = {weights: (name, bias) for name, (weights, bias) in joint.items()}
     biases = {bias for _, bias in joint.values()}
+    layouts: list[tuple[str, tuple[int, ...], bool]] = []
     for key, shape in shapes.items():
-        if key in biases:
-            continue
-        name = names[key]
         if key in firsts:
-            name, _ = firsts[key]
-            shape = (shape[0], shape[1] + 1)
+            layouts.append((firsts[key][0], (shape[1] + 1, shape[0]), True))
+        elif key not in biases:
+            layouts.append((names[key], shape[::-1] if key in turned else shape, key in turned))
+    for name, shape, is_turned in sorted(layouts, key=lambda one: math.prod(one[1]) * itemsize % LINE != 0):
         size = math.prod(shape)
-        made.append(Block(name, place, place + size, shape))
+        made.append(Block(name, place, place + size, shape, is_turned))
         place += size
     return tuple(made)
 

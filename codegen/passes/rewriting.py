@@ -5,6 +5,7 @@ from __future__ import annotations
 from sympy import Integer, Rational
 
 from codegen.arrays import Node
+from codegen.passes.costs import Costs
 from codegen.passes.graph import Graph, is_number, make, number, rewritten, scale_of
 from symbolic.tensors import Equation
 
@@ -178,6 +179,24 @@ def sums_by_ones(graph: Graph) -> None:
         axis, inner = node.detail[0], node.args[0]
         ones = Node("ones", (), None, (inner.shape[axis],))
         return make("matmul", *((ones, inner) if axis == 0 else (inner, ones)), shape=node.shape)
+
+    graph.apply(rule)
+
+
+def turned_factor(graph: Graph, costs: Costs) -> None:
+    """A B^T with B^T copied to lie by rows, where the product gains more than the copy costs."""
+
+    def rule(node: Node) -> Node | None:
+        if node.op != "matmul" or len(node.shape) != 2:
+            return None
+        left, right = node.args
+        if left.op not in ("tensor", "with_ones") or right.op != "transpose":
+            return None
+        rows, columns, inner = (graph.size((n,)) for n in (*node.shape, right.shape[0]))
+        before, after = (costs.product(rows, columns, inner, (False, turned)) for turned in (True, False))
+        if right.args[0].op != "tensor" or before - after <= costs.turning(columns * inner):
+            return None
+        return make("matmul", left, Node("copy", (right,), None, right.shape), shape=node.shape)
 
     graph.apply(rule)
 

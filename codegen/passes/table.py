@@ -17,15 +17,18 @@ class Pass:
 
 _ENTRIES = (
     Pass("feature_major", "arrays are (units, examples): the equations with their axes exchanged say the same"),
+    Pass("weight_layout", "a matrix lies in memory by rows or by columns, whichever its products are faster with"),
     Pass("folded_step", "backpropagation is linear in the adjoints, so the step is a factor of the first of them"),
     Pass("comparison", "max(z, c) > c exactly where z > c, so that z need not be kept for the way back"),
     Pass("arithmetic_choice", "a choice between multiples of one array is a maximum or a product, without branches"),
     Pass("totals", "the sum of all entries of u v is the dot product of two vectors"),
     Pass("sums_by_ones", "a sum over one axis is a product with a vector of ones"),
     Pass("folded_bias", "W a + b = [W b] [a; 1], and the gradients of W and b are one product too"),
+    Pass("turned_factor", "a factor is copied to the order of axes that its product is faster with"),
     Pass("guarded_shift", "a softmax needs no shift by its maximum while every entry is known to be small"),
     Pass("in_place", "an operation writes over an operand that nobody reads any more"),
     Pass("reuse", "an array that nobody reads any more lends its memory to the next of its shape"),
+    Pass("aligned", "arrays begin at a cache line, so that no vector of the processor lies on two"),
     Pass("constant_operand", "an operand that is one number is made into an array where that loop is faster"),
 )
 

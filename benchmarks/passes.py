@@ -1,0 +1,108 @@
+"""What each pass buys: steps of the generated NumPy code with all passes, and with one of them switched off.
+
+    python benchmarks/passes.py
+    python benchmarks/passes.py --workloads W2 W5 --dtypes float32 --json passes.json
+
+For each workload and dtype all variants are in one process and take turns in an order drawn anew for each round. A cell
+says how many times longer a step takes without the pass, by the minima; a dash says that the code is the same then.
+`none` is the code without any pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from training import DTYPES, NAMES, clocked, in_child, machine
+
+
+def main() -> int:
+    arguments = _parser().parse_args()
+    code = in_child(arguments.threads)
+    if code is not None:
+        return code
+    found = measure(arguments.workloads, arguments.dtypes, arguments.seconds)
+    report(found)
+    if arguments.json is not None:
+        Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="passes.py", description=__doc__, formatter_class=layout)
+    parser.add_argument("--workloads", nargs="+", choices=NAMES, default=NAMES, help="which (default: all)")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each workload and dtype (default: 10)")
+    parser.add_argument("--threads", type=int, default=2, help="of BLAS (default: 2)")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers here")
+    return parser
+
+
+def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str, Any]:
+    """results[workload dtype]: microseconds a step with all passes, and for each pass how many times as many without
+    it; None where the code is the same.
+    """
+    import numpy as np
+    from workloads import WORKLOADS
+
+    from codegen.numpy_stepper import NumpyStepper
+    from codegen.passes import ALL, PASSES, without
+    from codegen.steppers import Request
+    from symbolic import Network, derive
+
+    results = {}
+    for workload in WORKLOADS:
+        for dtype in dtypes if workload.name in workloads else ():
+            derivation = derive(Network.parse(workload.architecture))
+            X, Y = workload.data(dtype)
+
+            def made(passes: frozenset[str]) -> NumpyStepper:
+                stepper = NumpyStepper(Request(derivation, workload.batch, np.dtype(dtype)), passes)  # noqa: B023
+                for key, value in workload.params(dtype).items():  # noqa: B023
+                    stepper.params[key][...] = value
+                return stepper
+
+            def job(stepper: NumpyStepper) -> Callable[[int], None]:
+                def steps(count: int) -> None:
+                    for _ in range(count):
+                        stepper.train_step(X, Y, 1e-3)  # noqa: B023
+
+                return steps
+
+            whole = made(ALL)
+            jobs = {("all", "step"): job(whole), ("none", "step"): job(made(frozenset()))}
+            for name in PASSES:
+                other = made(without(name))
+                if name == "aligned" or other.source != whole.source:
+                    jobs[name, "step"] = job(other)
+            times = clocked(jobs, workload.repeats, seconds)
+            base = times["all", "step"]
+            ratios = {
+                name: times[name, "step"] / base if (name, "step") in times else None for name in (*PASSES, "none")
+            }
+            results[f"{workload.name} {dtype}"] = {"all": round(base * 1e6, 2), "without": ratios}
+            print(f"measured {workload.name} {dtype}", file=sys.stderr, flush=True)
+    return {"machine": machine(), "results": results}
+
+
+def report(found: dict[str, Any]) -> None:
+    """A table: a line for each pass, a column for each workload and dtype."""
+    for name, value in found["machine"].items():
+        print(f"{name}: {value}")
+    results = found["results"]
+    print("\nmicroseconds a step with all passes, and how many times as many without one")
+    heads = [name.replace("float", "f") for name in results]
+    print(f"  {'':18}" + "".join(f"{head:>9}" for head in heads))
+    print(f"  {'all passes':18}" + "".join(f"{one['all']:9.1f}" for one in results.values()))
+    for name in next(iter(results.values()))["without"]:
+        cells = ["-" if one["without"][name] is None else f"{one['without'][name]:.3f}" for one in results.values()]
+        print(f"  {name:18}" + "".join(f"{cell:>9}" for cell in cells))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""The pass that decides how matrices of weights lie in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from sympy import Add, Expr, Indexed, Mul, Sum, preorder_traversal
+
+from codegen.passes.costs import Costs, product_letters
+from symbolic.tensors import Equation, Tensor, key_of
+
+Size = Callable[[Expr], int]
+
+
+def transposed_weights(
+    equations: Sequence[Equation],
+    tensors: Mapping[str, Tensor],
+    gradients: Mapping[str, str],
+    size: Size,
+    costs: Costs,
+    folding: bool,
+) -> dict[str, tuple[int, ...]]:
+    """Orders of axes for the matrices of weights, with their gradients, that are better kept as (inputs, units).
+
+    Compared are the products that a matrix or its gradient takes part in and, where `folding`, whether its bias can
+    be its last row, which leaves the length of the rows as it is.
+
+    gradients: key of the gradient by the key of its parameter.
+    """
+    readers: dict[str, list[Equation]] = {}
+    for equation in equations:
+        for key in sorted({str(key_of(e)) for e in equation.rhs.atoms(Indexed)}):
+            readers.setdefault(key, []).append(equation)
+    makers = {equation.tensor.key: equation for equation in equations}
+    found: dict[str, tuple[int, ...]] = {}
+    for key, gradient in gradients.items():
+        if len(tensors[key].shape) != 2:
+            continue
+        plain = turned = 0.0
+        for equation in (*readers.get(key, ()), makers[gradient]):
+            plain += _cost(equation, (), size, costs)
+            turned += _cost(equation, (key, gradient), size, costs)
+            inputs = _affine(equation, key, gradients) if folding else None
+            if inputs is not None:
+                units, width = (size(extent) for extent in tensors[key].shape)
+                turned += min(0.0, costs.folded_bias(units, width, inputs in makers) - costs.bias(units))
+        if turned < plain:
+            found |= {key: (1, 0), gradient: (1, 0)}
+    return found
+
+
+def _cost(equation: Equation, turned: tuple[str, ...], size: Size, costs: Costs) -> float:
+    """Microseconds of the products of matrices in an equation; `turned`: keys of matrices that lie transposed."""
+    total = 0.0
+    result = equation.indices[::-1] if equation.tensor.key in turned else equation.indices
+    sizes = dict(zip(equation.indices, equation.tensor.shape, strict=True))
+    for left, right, letter, extent in _products(equation.rhs):
+        one, two = (e.indices[::-1] if key_of(e) in turned else e.indices for e in (left, right))
+        found = product_letters(one, two, letter, result)
+        if found is not None:
+            rows, columns, transposed = found
+            total += costs.product(size(sizes[rows]), size(sizes[columns]), size(extent), transposed)
+    return total
+
+
+def _products(expression: Expr) -> Iterator[tuple[Indexed, Indexed, Expr, Expr]]:
+    """The sums over one letter of two elements of matrices: (left, right, letter, size)."""
+    for total in preorder_traversal(expression):
+        if isinstance(total, Sum) and len(total.limits) == 1:
+            letter, _, high = total.limits[0]
+            pair = [factor for factor in Mul.make_args(total.function) if letter in factor.free_symbols]
+            if len(pair) == 2 and all(isinstance(factor, Indexed) and len(factor.indices) == 2 for factor in pair):
+                yield pair[0], pair[1], letter, high + 1
+
+
+def _affine(equation: Equation, weights: str, gradients: Mapping[str, str]) -> str | None:
+    """The key of a in z = b + W a, with a parameter b that has a gradient."""
+    terms = Add.make_args(equation.rhs)
+    biases = [term for term in terms if isinstance(term, Indexed) and len(term.indices) == 1]
+    if len(terms) != 2 or len(biases) != 1 or key_of(biases[0]) not in gradients:
+        return None
+    for left, right, _, _ in _products(equation.rhs):
+        if weights in (key_of(left), key_of(right)):
+            return str(key_of(right if key_of(left) == weights else left))
+    return None
