@@ -12,10 +12,11 @@ from typing import Any
 from codegen.cli import FINE, NO, put, say, to_terminal
 from codegen.sources import network_in, note_asked_for, verified
 from symbolic.backpropagation import derive
-from symbolic.documents import COLUMNS, FORMATS, Format, Printable, format_named, format_of
+from symbolic.documents import FORMATS, Format, format_named, format_of
 from symbolic.errors import UsageError
 from symbolic.files import check_target, write_atomically
 from symbolic.notationfiles import find_notation
+from symbolic.printable import COLUMNS, Printable
 
 # No terminal is taken to be wider than this: eyes lose the line.
 WIDEST = 120

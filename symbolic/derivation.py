@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from sympy import Lambda, Symbol
 
-from symbolic.documents import DerivationPages
 from symbolic.errors import DerivationError
 from symbolic.matrices import ArrayOf, MatrixExpression
 from symbolic.moulds import Mould, skeleton, tensor_name
+from symbolic.printable import DerivationPages
 from symbolic.programs import Program
 from symbolic.rules import Pattern, Result, Step
 from symbolic.tensors import Equation, Tensor

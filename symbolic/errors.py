@@ -3,7 +3,6 @@
 A message names the thing, what was found, what is required and the way out.
 """
 
-import difflib
 from collections.abc import Iterable
 
 
@@ -92,6 +91,8 @@ class DeltaformWarning(UserWarning):
 
 def nearest(word: str, known: Iterable[str]) -> str:
     """A sentence that suggests the known words closest to `word` and lists all of them."""
+    import difflib  # one millisecond that only an error needs
+
     names = sorted(known)
     close = difflib.get_close_matches(word, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""

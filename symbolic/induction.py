@@ -16,8 +16,8 @@ from sympy import Expr, Symbol
 
 from symbolic.depth import NEEDS_DEPTH, Label, is_open, label_at, label_of_width, width
 from symbolic.derivation import Derivation, result_of
-from symbolic.documents import DerivationPages
 from symbolic.errors import UsageError
+from symbolic.printable import DerivationPages
 from symbolic.programs import HasProgram, Program
 from symbolic.repetition import renamed
 from symbolic.rules import INSTANTIATE, SUBSTITUTE, Result, Step

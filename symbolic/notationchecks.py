@@ -87,11 +87,13 @@ _GROUP = rf"\{{(?:[A-Za-z0-9()\[\] ,+*-]|{_GREEK}|\\mathrm\{{[A-Za-z0-9 ]+\}})+\
 _SCRIPT = rf"(?:[A-Za-z0-9*]|{_GREEK}|{_GROUP})"
 _SCRIPTS = rf"(?:_{_SCRIPT}(?:\^{_SCRIPT})?|\^{_SCRIPT}(?:_{_SCRIPT})?)?"
 _ARGUMENT = rf"(?:\({_LETTER}(?:_[A-Za-z0-9])?(?:, ?{_LETTER}(?:_[A-Za-z0-9])?)*\))?"
+# The parts that a symbol may have, one after the other. Each is matched by itself: Python compiles a pattern that holds
+# all of them several times as long.
 _SYMBOL = {
-    "argument": re.compile(rf"{_LETTER}{_SCRIPTS}{_ARGUMENT}\Z", re.ASCII),
-    "scripts": re.compile(rf"{_LETTER}{_SCRIPTS}\Z", re.ASCII),
-    "script": re.compile(rf"{_LETTER}(?:_{_SCRIPT})?\Z", re.ASCII),
-    "bare": re.compile(rf"{_LETTER}\Z", re.ASCII),
+    "argument": (_LETTER, _SCRIPTS, _ARGUMENT),
+    "scripts": (_LETTER, _SCRIPTS),
+    "script": (_LETTER, rf"(?:_{_SCRIPT})?"),
+    "bare": (_LETTER,),
 }
 _WAY_OUT = {
     "argument": r"write a letter, a Greek letter such as \delta, \mathcal{L} or \hat{y}, with an index or an argument "
@@ -118,11 +120,24 @@ def checked_symbol(text: object, what: str, kind: str = "argument", *fields: tup
     Raises:
         NotationError: it is anything else, such as a command that reads files.
     """
-    if not isinstance(text, str) or len(text) > LONGEST_SYMBOL or not _SYMBOL[kind].match(text):
+    if not isinstance(text, str) or len(text) > LONGEST_SYMBOL or not _is_symbol(text, kind):
         spoilt = isinstance(text, str) and any(mark in text for mark in "\a\b\t\n\v\f\r")
         hint = "; a backslash was lost: in Python write r'\\tau', in TOML '\\tau' in single quotes" if spoilt else ""
         raise NotationError(f"{what}: {shown(text)} is no symbol for this; {_WAY_OUT[kind]}{hint}", *fields)
     return text
+
+
+def _is_symbol(text: str, kind: str) -> bool:
+    """Whether the parts of a kind of symbol follow each other in a text, and nothing else. No part can begin where the
+    one before may go on, so that the first match of each is the only one.
+    """
+    end = 0
+    for part in _SYMBOL[kind]:
+        found = re.compile(part, re.ASCII).match(text, end)
+        if found is None:
+            return False
+        end = found.end()
+    return end == len(text)
 
 
 def shown(value: object) -> str:

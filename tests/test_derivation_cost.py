@@ -283,6 +283,9 @@ def test_most_stand_in_sizes_of_a_deep_network_are_small_and_neighbours_differ()
 # Imports
 
 
+OTHERS = {"codegen", "lark", "math_core", "matplotlib", "numpy", "scipy", "symbolic.reading"}
+
+
 def modules_after(statement):
     done = subprocess.run(
         [sys.executable, "-c", f"{statement}\nimport sys; print(*sys.modules)"],
@@ -294,8 +297,14 @@ def modules_after(statement):
 def test_deriving_does_not_import_what_writes_pages_or_verifies():
     loaded = modules_after("from symbolic import Network, derive; derive(Network.parse('2 -> 2 tanh; squared_error'))")
     assert "symbolic.backpropagation" in loaded
-    pages = {"symbolic.latex", "symbolic.pages.composition", "symbolic.notations", "symbolic.diagrams"}
-    assert not loaded & {*pages, "symbolic.verification", "symbolic.whys", "symbolic.notes", "numpy"}
+    pages = {"symbolic.latex", "symbolic.documents", "symbolic.pages", "symbolic.notations", "symbolic.diagrams"}
+    assert not loaded & {*pages, "symbolic.verification", "symbolic.whys", "symbolic.notes", *OTHERS}
+
+
+def test_no_public_name_imports_what_only_one_use_of_it_needs():
+    loaded = modules_after("from symbolic import *")
+    assert "symbolic.verification" in loaded
+    assert not loaded & {"symbolic.documents", "symbolic.pages", "symbolic.whys", "symbolic.notes", "difflib", *OTHERS}
 
 
 def test_help_needs_no_mathematics():

@@ -18,10 +18,10 @@ from sympy import Basic, Expr, Symbol
 from symbolic.backpropagation import derive
 from symbolic.chains import ChainWriter
 from symbolic.derivation import Derivation
-from symbolic.documents import Printable, detail_named
 from symbolic.latex import LatexPrinter
 from symbolic.notation import Notation
 from symbolic.pages.blocks import DOTS, Code, Line, Medium, Page
+from symbolic.printable import Printable, detail_named
 from symbolic.programs import Program, per_example_loss
 from symbolic.rules import DEFINITION, WRITE_AS_MATRICES, Result, Step
 from symbolic.tensors import Equation, Tensor
