@@ -185,7 +185,7 @@ def demonstration(arguments: argparse.Namespace) -> int:
         print(code)
         return NO
 
-    say(f"training the generated module on {data}")
+    say(f"training with {module.name} itself (`deltaform train` would choose the fastest code) on {data}")
     history = train(network, *data.train_and_held_out, **DEMO_TRAINING, progress=True, functions=import_module(module))
     draw_loss_curve(history, curve, force=True)
     save_checkpoint(history, run, force=True)
@@ -248,7 +248,7 @@ def _print_outcome(history: History, data: Dataset) -> None:
     assert last.held_out_loss is not None  # every data set has a part held out
     print(f"training loss {loss_text(last.train_loss)}, held-out loss {loss_text(last.held_out_loss)}")
     if history.why:
-        say(f"code: {history.why}")
+        say(f"how the steps were done: {history.why}")
     if last.accuracy is not None:
         print(f"test accuracy {last.accuracy:.2%} on {len(data.held_out)} held-out examples")
 

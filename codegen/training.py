@@ -218,7 +218,7 @@ def train(
         raise TrainingError(
             f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the same data"
         )
-    stepper, why = None, "functions were given, which compute the gradients of each step"
+    stepper, why = None, "the functions given to train(), as they are, compute the gradients, and NumPy the update"
     if functions is None:
         derivation = source if isinstance(source, Derivation) else derive(source)
         functions = lambdify(derivation)

@@ -187,7 +187,7 @@ def test_training_does_the_same_steps_up_to_rounding():
 def test_what_is_chosen_when_nothing_is_asked_for():
     assert "to the last bit the algorithm" in run(1, target=None, sampling="uniform").why
     assert "not adam" in run(1, target=None, optimizer="adam").why
-    assert "functions were given" in run(1, target=None, functions=lambdify(DERIVATION)).why
+    assert "functions given to train()" in run(1, target=None, functions=lambdify(DERIVATION)).why
     with pytest.raises(UsageError, match="functions are given, but the steps are to be done by 'numpy'"):
         run(1, functions=lambdify(DERIVATION))
 
