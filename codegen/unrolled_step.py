@@ -43,7 +43,8 @@ RATE = "rate"
 # Names that the text around the statements uses.
 OWN = frozenset({
     RATE, "parameters", "xs", "ys", "losses", "idle", "epoch", "stepping", "count", "numbers", "order", "zip", "len",
-    "float", "np", "njit", "math", "step", "place", "loss", "range", "theta", "X", "Y", *CALLS.values(),
+    "float", "np", "njit", "math", "step", "place", "loss", "range", "theta", "X", "Y",
+    "given", "loss_and_gradients", *CALLS.values(),
 })  # fmt: skip
 
 
@@ -157,6 +158,7 @@ class UnrolledStep:
     loss:         text of the objective.
     idle:         text of: every gradient is exactly zero.
     updates:      the parameters' moves.
+    changes:      texts of what each parameter moves by, in the same order; the gradients where there is no rate.
     functions:    the functions of the math module that are called.
     """
 
@@ -167,21 +169,24 @@ class UnrolledStep:
     loss: str
     idle: str
     updates: tuple[Block, ...]
+    changes: tuple[str, ...]
     functions: tuple[str, ...]
 
 
-def unrolled_step(plan: Plan, guarded: bool = False) -> UnrolledStep:
+def unrolled_step(plan: Plan, guarded: bool = False, rate: bool = True) -> UnrolledStep:
     """One step of `plan`, every element a variable.
 
     guarded: parameters whose gradient has a factor that is often exactly 0 move only where it is not.
+    rate:    whether the learning rate is taken in.
     """
-    return _Writer(plan, guarded).written()
+    return _Writer(plan, guarded, rate).written()
 
 
 class _Writer:
-    def __init__(self, plan: Plan, guarded: bool) -> None:
+    def __init__(self, plan: Plan, guarded: bool, rate: bool) -> None:
         self.plan = plan
         self.guarded = guarded
+        self.rate = rate
         self.table = Table()
         self.unroller = Unroller(self.table, plan.size)
         self.taken = set(OWN)
@@ -207,7 +212,7 @@ class _Writer:
         moves: dict[str, list[tuple[Scalar, Scalar]]] = {}
         for key, gradient in plan.gradients.items():
             moves[key] = [
-                (mine, scaled.times(change, factor))
+                (mine, scaled.times(change, factor) if self.rate else change)
                 for mine, change in zip(leaves[key].flat, arrays[gradient].flat, strict=True)
             ]
         loss = arrays[derivation.program.objective].item()
@@ -223,6 +228,7 @@ class _Writer:
             loss=text(loss, self.names),
             idle=" and ".join(f"{_operand(change, self.names)} == 0.0" for change in idle),
             updates=tuple(self._updates(moves)),
+            changes=tuple(text(change, self.names) for change in changes),
             functions=tuple(sorted({CALLS[s.op] for s in walk([loss, *changes]) if s.op in CALLS})),
         )
 

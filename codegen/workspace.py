@@ -11,9 +11,12 @@ from numpy.typing import DTypeLike, NDArray
 from codegen import memory
 from codegen.batches import Uncopied
 from codegen.functions import namespace_of
-from codegen.initialization import checked_dtype
+from codegen.initialization import checked_dtype, shape_of
 from codegen.passes.planning import plan
 from codegen.passes.table import ALL
+from codegen.quick_checks import Values, are_arrays
+from codegen.scalar_gradients import ScalarGradients, is_served
+from codegen.signature import signature
 from codegen.source import module_source
 from codegen.targets.stepper_source import stepper_source
 from symbolic.derivation import Derivation
@@ -44,11 +47,20 @@ class Workspace(Uncopied):
         self._flat = empty((max(block.last for block in planned.gradients),), self.dtype)
         self._flat[...] = 0
         self._views = planned.gradient_views(self._flat)
-        self._names = [name for _, name, _ in planned.arguments]
+        self._parameters = {key: shape_of(derivation.program, derivation.tensors[key]) for key in planned.parameters}
+        arguments = signature(derivation).arguments
+        self._shapes = {a.name: (self.batch_size, *planned.shapes[a.key]) for a in arguments}
+        self._values = [Values(a, planned.shapes[a.key], self.dtype) for a in arguments]
         self._checked = namespace_of(module_source(derivation, dtype=self.dtype.name))
         # The module's own error class would be none of our family.
         self._checked["DataError"] = DataError
         self._compute: Any = namespace_of(self.source)["build"](self._flat, self.batch_size, empty)
+        self._scalar: ScalarGradients | None = None
+        microseconds = planned.costs.estimate(planned.graph, planned.listing)
+        if passes == ALL and is_served(derivation, self.batch_size, self.dtype, microseconds):
+            keys = sorted(planned.wrt, key=lambda key: self._views[key].ctypes.data)
+            self._scalar = ScalarGradients(derivation, keys, self._flat, self._values)
+            self.source = self._scalar.source
 
     @property
     def flat(self) -> NDArray:
@@ -68,24 +80,45 @@ class Workspace(Uncopied):
         """
         if self._compute is None:
             raise UsageError("the workspace is closed: its memory was given back; make a new one")
-        if len(arrays) != len(self._names):
-            raise DataError(f"{len(arrays)} arrays are given; required are {', '.join(self._names)}")
-        given = self._checked["_checked"](params, list(zip(self._names, arrays, strict=True)))
-        for name, array in zip(self._names, given, strict=True):
+        if self._scalar is not None and (loss := self._scalar(params, arrays)) is not None:
+            return loss, dict(self._views)
+        given = arrays if self._fits(params, arrays) else self._examined(params, arrays)
+        return self._compute(params, *given), dict(self._views)
+
+    def _fits(self, params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> bool:
+        """Whether everything is beyond doubt just as it must be. What is not may still be right."""
+        if len(arrays) != len(self._shapes) or not are_arrays(params, self._parameters, self.dtype):
+            return False
+        for array, shape, values in zip(arrays, self._shapes.values(), self._values, strict=True):
+            if array.__class__ is not np.ndarray or array.dtype is not self.dtype or array.shape != shape:
+                return False
+            if array.base is not None and np.may_share_memory(array, self._flat):
+                return False
+            if not values.are_any and not values.hold(array):
+                return False
+        return True
+
+    def _examined(self, params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> list[NDArray]:
+        """The arrays, made ready where labels or the like are given, after every check."""
+        names = list(self._shapes)
+        if len(arrays) != len(names):
+            raise DataError(f"{len(arrays)} arrays are given; required are {', '.join(names)}")
+        given = self._checked["_checked"](params, list(zip(names, arrays, strict=True)))
+        for name, array in zip(names, given, strict=True):
             if len(array) != self.batch_size:
                 raise DataError(
                     f"{name} has {len(array)} examples, but the workspace is for {self.batch_size}; make another one: "
                     f"functions.workspace({len(array)}, {self.dtype.name!r})"
                 )
-        named = [*((f'params["{key}"]', array) for key, array in params.items()), *zip(self._names, given, strict=True)]
+        named = [*((f'params["{key}"]', array) for key, array in params.items()), *zip(names, given, strict=True)]
         for name, array in named:
             if np.may_share_memory(array, self._flat):
                 raise DataError(f"{name} lies in the workspace's memory, which this call writes into; give it a copy")
-        return self._compute(params, *given), self.gradients
+        return given
 
     def close(self) -> None:
         """Give the memory back. Gradients that somebody holds stay as they are."""
-        self._compute, self._views = None, {}
+        self._compute, self._scalar, self._views = None, None, {}
         self._flat = np.zeros(0, self.dtype)
 
     def __enter__(self) -> Workspace:

@@ -163,3 +163,74 @@ def test_a_program_that_is_no_network():
     np.testing.assert_allclose(found["w"], gradients["w"], rtol=1e-12)
     with pytest.raises(LoweringError, match="no axis of examples"):
         lambdify(derive(mean_program(False))).workspace(5)
+
+
+# One example of a tiny network: plain Python
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2 -> 3 relu -> 4 relu -> 1; half_squared_error",
+        "2 -> 3 tanh -> 2 softmax; cross_entropy",
+        "2 -> 3 sigmoid; binary_cross_entropy",
+        "3 -> 2 softplus -> 2 leaky_relu -> 2 sigmoid; log_likelihood",
+    ],
+)
+def test_one_example_of_a_tiny_network_is_computed_on_floats(text):
+    functions = lambdify(derive(Network.parse(text)))
+    workspace = functions.workspace(1)
+    assert "def loss_and_gradients(given):" in workspace.source
+    for seed in range(5):
+        random = np.random.default_rng(seed)
+        params = {key: random.normal(size=shape) for key, shape in Network.parse(text).parameters.items()}
+        width = [shape for key, shape in Network.parse(text).parameters.items() if key.startswith("b")][-1][0]
+        X, Y = random.normal(size=(1, params["W1"].shape[1])), np.eye(width)[[seed % width]]
+        for inputs in (X, 1e3 * X, 1e200 * X, np.full_like(X, np.nan)):  # from somewhere on Python refuses
+            with np.errstate(all="ignore"):
+                loss, gradients = functions.loss_and_gradients(params, inputs, Y)
+                value, found = workspace.loss_and_gradients(params, inputs, Y)
+            np.testing.assert_allclose(value, loss, rtol=1e-12)
+            for key, gradient in gradients.items():
+                scale = np.abs(gradient[np.isfinite(gradient)]).max(initial=1.0)
+                np.testing.assert_allclose(found[key] / scale, gradient / scale, rtol=0, atol=1e-12)
+        # Its own gradients as parameters: everything is read before anything is written.
+        aliased = {key: value.copy() for key, value in workspace.gradients.items()}
+        expected = functions.loss_and_gradients(aliased, X, Y)[1]
+        found = workspace.loss_and_gradients(workspace.gradients, X, Y)[1]
+        for key, gradient in expected.items():
+            np.testing.assert_allclose(found[key], gradient, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 4])
+def test_what_does_not_fit_is_refused_as_by_the_functions(count):
+    functions = lambdify(derive(Network.parse("2 -> 3 tanh -> 2 softmax; cross_entropy")), dtype="float64")
+    workspace, random = functions.workspace(count), np.random.default_rng(0)
+    params = {key: random.normal(size=shape) for key, shape in (("W1", (3, 2)), ("b1", (3,)), ("W2", (2, 3)))}
+    params["b2"] = np.zeros(2)
+    X, Y = random.normal(size=(count, 2)), np.eye(2)[np.zeros(count, int)]
+    wrong = [
+        ({**params, "b1": np.zeros((1, 3))}, X, Y),
+        ({**params, "W1": params["W1"].T}, X, Y),
+        ({**params, "b1": np.zeros(3, np.float32)}, X, Y),
+        ({**params, "b1": [0.0, 0.0, 0.0]}, X, Y),
+        ({**params, "b3": np.zeros(2)}, X, Y),
+        ({key: value for key, value in params.items() if key != "b2"}, X, Y),
+        (params, X[:, :1], Y),
+        (params, X.astype(np.float32), Y),
+        (params, X.ravel(), Y),
+        (params, X, Y * 1.001),
+        (params, X, Y + np.array([0.5, -0.5])),
+        (params, X, np.full((count, 2), np.nan)),
+        (params, np.ma.masked_array(X, np.ones_like(X, bool)), Y),
+    ]
+    for arguments in wrong:
+        with pytest.raises(DataError) as seen:
+            functions.loss_and_gradients(*arguments)
+        with pytest.raises(DataError) as found:
+            workspace.loss_and_gradients(*arguments)
+        assert str(found.value) == str(seen.value)
+    labels = np.zeros(count, int)
+    assert workspace.loss_and_gradients(params, X, labels)[0] == pytest.approx(
+        functions.loss_and_gradients(params, X, labels)[0], rel=1e-12
+    )
