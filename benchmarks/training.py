@@ -24,12 +24,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from tables import LIMIT, ratios
+
 # These may pin kernels that are slower than what the processor has; a child process runs without them.
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 NAMES = ("W1", "W2", "W3", "W4", "W5")
 DTYPES = ("float32", "float64")
 KINDS = ("gradient", "step", "epoch")
-LIMIT = "limit: the matrix products, from C"
 TOLERANCE = {"float32": 2e-4, "float64": 1e-9}
 # A round takes every competitor once; as many steps as take about this many seconds.
 SLICE = 0.02
@@ -209,6 +210,8 @@ def report(found: Mapping[str, Any]) -> None:
         for who, why in one["said"].items():
             if why:
                 print(f"  {who}: {why}")
+    print("\nratios of the best times (step or epoch)")
+    print(ratios(found))
     if found["missing"]:
         print("\nleft out:")
         for who, why in found["missing"].items():
