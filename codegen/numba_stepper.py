@@ -18,12 +18,13 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from codegen.batches import Uncopied, check_batch, check_rows
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
 from codegen.targets.numba_source import NumbaCode, check_numba_source, numba_code
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
-from symbolic.errors import DataError, FileError, MissingExtra
+from symbolic.errors import FileError, MissingExtra
 from symbolic.files import write_atomically
 
 WAY_OUT = "the numba target needs numba and scipy: pip install 'deltaform[numba]'"
@@ -88,7 +89,7 @@ def numba_stepper(derivation: Derivation, batch_size: int, dtype: DTypeLike = "f
     return NumbaStepper(planned, code, cached_module(code.source), name)
 
 
-class NumbaStepper:
+class NumbaStepper(Uncopied):
     """See `steppers.Stepper`. source: the text of the compiled module.
 
     A batch of another size than the one that was compiled for is one step of the NumPy functions.
@@ -100,8 +101,8 @@ class NumbaStepper:
         self.source = code.source
         self.idle = -1
         self.dtype = np.dtype(dtype)
-        self.flat = _aligned(sum(int(np.prod(shape)) for shape in planned.parameters.values()), self.dtype)
-        self.params = _views(planned, self.flat)
+        self._flat = _aligned(sum(int(np.prod(shape)) for shape in planned.parameters.values()), self.dtype)
+        self._params = _views(planned, self._flat)
         self._plan = planned
         tensors = planned.derivation.tensors
         self._shapes = tuple(planned.shape(tensors[one.key])[1:] for one in (planned.input, planned.target))
@@ -112,19 +113,28 @@ class NumbaStepper:
         how = "every element a variable" if code.unrolled else "loops, and BLAS for products of matrices"
         self.why = f"a step is about {planned.operations} operations, few enough that calls cost more: compiled, {how}"
 
+    @property
+    def flat(self) -> NDArray:
+        return self._flat
+
+    @property
+    def params(self) -> dict[str, NDArray]:
+        return dict(self._params)
+
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         """One step. Returns the loss before the update."""
+        X, Y = self._arrays(X, Y)
         if len(X) != self._plan.batch_size:
-            loss, nothing = self._plain(X, Y, rate)
+            loss, nothing = self._plain(X, Y, float(rate))
             self.idle = 0 if nothing else -1
             return loss
-        X, Y = self._arrays(X, Y)
-        self.idle = self._epoch(self.flat, self._scratch, X, Y, self._order, self.dtype.type(rate), self._loss)
+        self.idle = self._epoch(self._flat, self._scratch, X, Y, self._order, self.dtype.type(float(rate)), self._loss)
         return float(self._loss[0])
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         """One step for each array of row numbers. Returns the loss of each step, before its update."""
         X, Y = self._arrays(X, Y)
+        rate = float(rate)
         losses = np.zeros(len(batches), dtype=np.float64)
         idle, start = -1, 0
         size = self._plan.batch_size
@@ -137,6 +147,7 @@ class NumbaStepper:
                 found = self._compiled(X, Y, batches[start:end], rate, losses[start:end])
             else:
                 end = start + 1
+                check_rows(batches[start], len(X))
                 losses[start], nothing = self._plain(X[batches[start]], Y[batches[start]], rate)
                 found = 0 if nothing else -1
             if idle < 0 <= found:
@@ -148,15 +159,14 @@ class NumbaStepper:
     def _compiled(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float, losses: NDArray) -> int:
         rows = batches if isinstance(batches, np.ndarray) else np.concatenate(batches)
         order = np.ascontiguousarray(rows, dtype=np.int64).reshape(len(batches), -1)
-        if order.size and (order.min() < 0 or order.max() >= min(len(X), len(Y))):
-            raise DataError(f"a batch has a number of a row that is none of 0 to {min(len(X), len(Y)) - 1}")
-        return int(self._epoch(self.flat, self._scratch, X, Y, order, self.dtype.type(rate), losses))
+        check_rows(order.reshape(-1), len(X))
+        return int(self._epoch(self._flat, self._scratch, X, Y, order, self.dtype.type(rate), losses))
 
     def _arrays(self, X: NDArray, Y: NDArray) -> tuple[NDArray, NDArray]:
         """Both as compiled code needs them, which checks nothing itself."""
-        if X.shape[1:] != self._shapes[0] or Y.shape[1:] != self._shapes[1] or len(X) != len(Y):
-            wanted = " and ".join(str(("N", *shape)).replace("'", "") for shape in self._shapes)
-            raise DataError(f"X {X.shape} and Y {Y.shape} do not fit; the shapes must be {wanted}")
+        fits = X.__class__ is Y.__class__ is np.ndarray and X.dtype == Y.dtype == self.dtype and len(X) == len(Y) > 0
+        if not fits or X.shape[1:] != self._shapes[0] or Y.shape[1:] != self._shapes[1]:
+            check_batch(X, Y, self._shapes)
         return np.ascontiguousarray(X, dtype=self.dtype), np.ascontiguousarray(Y, dtype=self.dtype)
 
     @cached_property
@@ -166,11 +176,11 @@ class NumbaStepper:
     def _plain(self, X: NDArray, Y: NDArray, rate: float) -> tuple[float, bool]:
         """One step by NumPy: the loss, and whether every gradient was zero."""
         with np.errstate(all="ignore"):
-            loss, gradients = self._functions.loss_and_gradients(self.params, *self._arrays(X, Y))
+            loss, gradients = self._functions.loss_and_gradients(self._params, X, Y)
             way = self.dtype.type(rate if self._plan.derivation.program.sense == "maximise" else -rate)
-            for key, array in self.params.items():
+            for key, array in self._params.items():
                 array += way * gradients[key]
-        return loss, not any(gradients[key].any() for key in self.params)
+        return loss, not any(gradients[key].any() for key in self._params)
 
 
 def _aligned(count: int, dtype: np.dtype) -> NDArray:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from codegen.batches import Uncopied, check_batch
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
 from codegen.targets.scalar_source import scalar_source
@@ -54,7 +55,7 @@ def scalar_stepper(derivation: Derivation, dtype: DTypeLike = "float64") -> Scal
     return ScalarStepper(derivation, scalar_source(derivation))
 
 
-class ScalarStepper:
+class ScalarStepper(Uncopied):
     """See `steppers.Stepper`. source: the text of the generated module."""
 
     name = "scalar"
@@ -65,6 +66,8 @@ class ScalarStepper:
         self._plan: Plan = plan(derivation, 1)
         self._module: Any = module_of(source)
         self._array: NDArray | None = None
+        tensors = derivation.tensors
+        self._shapes = tuple(self._plan.shape(tensors[one.key])[1:] for one in (self._plan.input, self._plan.target))
         self._count = sum(int(np.prod(shape)) for shape in self._plan.parameters.values())
         self.why = (
             f"a step is about {self._plan.operations} operations on single numbers, fewer than NumPy's calls cost: "
@@ -93,10 +96,16 @@ class ScalarStepper:
         return found
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
-        """One step on one example, X (1, n_0) and Y (1, n_L). Returns the loss before the update."""
+        """One step on one example, X (1, n_0) and Y (1, n_L), real numbers. Returns the loss before the update."""
         if self._array is not None:
             self._load()
-        answer = self._send((X.tolist(), Y.tolist(), rate))
+        try:
+            # A number of NumPy's would make NumPy's of all parameters.
+            example = X.tolist(), Y.tolist(), float(rate)
+        except AttributeError:
+            check_batch(X, Y, self._shapes)
+            raise
+        answer = self._send(example)
         kind = answer.__class__
         self.idle = -1
         if kind is list:
@@ -112,7 +121,8 @@ class ScalarStepper:
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         """One step for each array of one row number in `batches`. Returns the loss of each step, before its update."""
-        order = _order(batches, min(len(X), len(Y)))
+        check_batch(X, Y, self._shapes)
+        order, rate = _order(batches, len(X)), float(rate)
         if self._array is not None:
             self._load()
         rows, targets = X[order], Y[order]

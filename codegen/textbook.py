@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.batches import Uncopied, check_batch, check_rows
 from codegen.functions import lambdify
 from codegen.optimizers import OPTIMIZERS
 from codegen.steppers import Kind, Request
@@ -14,41 +15,62 @@ from codegen.steppers import Kind, Request
 WHY = "the readable module computes the gradients and NumPy the update: {reason}"
 
 
-class TextbookStepper:
+class TextbookStepper(Uncopied):
     """See `codegen.steppers.Stepper`."""
 
     name = "textbook"
 
     def __init__(self, request: Request, reason: str = "it serves whatever can be lowered") -> None:
         self.why = WHY.format(reason=reason)
-        self.flat = np.zeros(request.count, request.dtype)
-        self.params: dict[str, NDArray] = {}
+        self._flat = np.zeros(request.count, request.dtype)
+        self._params: dict[str, NDArray] = {}
         first = 0
         for key, shape in request.shapes.items():
             last = first + int(np.prod(shape))
-            self.params[key] = self.flat[first:last].reshape(shape)
+            self._params[key] = self._flat[first:last].reshape(shape)
             first = last
         self.idle = -1
         self._loss_and_gradients = lambdify(request.derivation).unchecked["loss_and_gradients"]
         self._optimizer = OPTIMIZERS[request.optimizer]
-        self._state = self._optimizer.start(self.params)
+        self._state = self._optimizer.start(self._params)
         self._sense = request.program.sense
+        program = request.program
+        arrays = [leaf for role in ("input", "target") for leaf in program.leaves if leaf.role == role]
+        self._shapes = tuple(tuple(int(program.value_of(n)) for n in leaf.shape[1:]) for leaf in arrays)
+        self._checks = program.example is not None and len(arrays) == 2
+
+    @property
+    def flat(self) -> NDArray:
+        return self._flat
+
+    @property
+    def params(self) -> dict[str, NDArray]:
+        return dict(self._params)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
+        self._check(X, Y)
         self.idle = -1
         return self._step(X, Y, rate, 0)
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
+        self._check(X, Y)
+        for rows in batches:
+            check_rows(rows, len(X))
         self.idle = -1
         return np.array([self._step(X[rows], Y[rows], rate, n) for n, rows in enumerate(batches)], np.float64)
 
+    def _check(self, X: NDArray, Y: NDArray) -> None:
+        """Of a program without an axis of examples nothing is known."""
+        if self._checks:
+            check_batch(X, Y, self._shapes)
+
     def _step(self, X: NDArray, Y: NDArray, rate: float, place: int) -> float:
-        loss, gradients = self._loss_and_gradients(self.params, X, Y)
+        loss, gradients = self._loss_and_gradients(self._params, X, Y)
         if self.idle < 0 and not any(gradient.any() for gradient in gradients.values()):
             self.idle = place
-        updated, self._state = self._optimizer.step(self.params, gradients, self._state, rate, self._sense)
+        updated, self._state = self._optimizer.step(self._params, gradients, self._state, rate, self._sense)
         for key, value in updated.items():
-            self.params[key][...] = value
+            self._params[key][...] = value
         return float(loss)
 
 

@@ -1,0 +1,48 @@
+"""What steppers refuse before they compute: examples that do not fit, and to be copied."""
+
+from __future__ import annotations
+
+from typing import NoReturn, SupportsIndex
+
+import numpy as np
+from numpy.typing import NDArray
+
+from symbolic.errors import DataError, UsageError
+
+
+def check_batch(X: NDArray, Y: NDArray, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """Refuse X and Y unless both are plain arrays of real numbers with as many rows, each row of its shape.
+
+    Raises:
+        DataError: names the array and what is required.
+    """
+    for name, array, shape in zip("XY", (X, Y), shapes, strict=True):
+        plain = isinstance(array, np.ndarray) and not isinstance(array, (np.ma.MaskedArray, np.matrix))
+        if not plain or array.dtype.kind not in "biuf":
+            found = array.dtype if plain else f"a {type(array).__name__}"
+            raise DataError(f"{name} is {found}; a step takes plain arrays of real numbers: convert it")
+        if array.ndim != 1 + len(shape) or array.shape[1:] != shape or len(array) == 0:
+            wanted = ", ".join(("N", *map(str, shape)))
+            raise DataError(f"{name} has shape {array.shape}; required is ({wanted}), with N at least 1")
+    if len(X) != len(Y):
+        raise DataError(f"X has {len(X)} rows and Y has {len(Y)}; row p of both must be one example")
+
+
+def check_rows(rows: NDArray, count: int) -> None:
+    """Refuse a batch that is empty or has a number that is none of 0 to count - 1; NumPy counts below 0 from the end.
+
+    Raises:
+        DataError: says so.
+    """
+    if len(rows) == 0 or rows.min() < 0 or rows.max() >= count:
+        raise DataError(f"a batch is empty or has a number of a row that is none of 0 to {count - 1}")
+
+
+class Uncopied:
+    """Refuses `copy`, `deepcopy` and `pickle`: the code of the copy would write into the memory of the first."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise UsageError(
+            f"a {type(self).__name__} cannot be copied or pickled, since its code writes into its own memory; "
+            "make another one, and copy arrays"
+        )
