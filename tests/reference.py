@@ -7,6 +7,7 @@ out in scalar symbols with SymPy's own `diff`.
 
 import itertools
 import warnings
+from functools import cache
 
 import numpy as np
 import sympy
@@ -48,6 +49,7 @@ def data(network, batch, seed, dtype=np.float64):
     return params, X, Y.astype(dtype)
 
 
+@cache
 def _over_rows(activation, width):
     """A NumPy function of (N, width), from the table's expression, written out for each unit."""
     units = sympy.symbols(f"u0:{width}", real=True)

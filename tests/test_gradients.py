@@ -1,6 +1,7 @@
 """The numbers: gradients of lambdified and of written modules against three independent opinions."""
 
 import warnings
+from functools import cache
 
 import numpy as np
 import pytest
@@ -27,6 +28,13 @@ def architecture(widths, activation, loss, hidden=None):
     return f"{widths[0]} -> {' -> '.join(layers)}; {loss}"
 
 
+@cache
+def compiled(text):
+    """The network of a text, and its functions: many tests ask for the same one, and none changes it."""
+    network = quiet(text)
+    return network, lambdify(derive(network))
+
+
 def test_the_pairs_are_all_there():
     assert len(PAIRS) >= 25
     assert {activation for activation, _ in PAIRS} == set(ACTIVATIONS)
@@ -36,8 +44,7 @@ def test_the_pairs_are_all_there():
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_every_pair_at_every_depth_against_the_complex_step(activation, loss):
     for depth, widths in DEPTHS.items():
-        network = quiet(architecture(widths, activation, loss))
-        functions = lambdify(derive(network))
+        network, functions = compiled(architecture(widths, activation, loss))
         reference = reference_loss(network)
         for batch in (1, 7):
             params, X, Y = data(network, batch, seed=batch)
@@ -48,16 +55,15 @@ def test_every_pair_at_every_depth_against_the_complex_step(activation, loss):
 
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_every_pair_against_elementwise_sympy(activation, loss):
-    network = quiet(architecture((2, 3, 2), activation, loss))
+    network, functions = compiled(architecture((2, 3, 2), activation, loss))
     params, X, Y = data(network, 1, seed=5)
-    _, found = lambdify(derive(network)).loss_and_gradients(params, X, Y)
+    _, found = functions.loss_and_gradients(params, X, Y)
     assert worst_difference(found, elementwise_gradient(network, params, X, Y)) < 1e-10
 
 
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_every_pair_against_central_differences(activation, loss):
-    network = quiet(architecture((3, 4, 2), activation, loss))
-    functions = lambdify(derive(network))
+    network, functions = compiled(architecture((3, 4, 2), activation, loss))
     params, X, Y = data(network, 7, seed=3)
     _, found = functions.loss_and_gradients(params, X, Y)
     report = check_gradients(lambda moved: functions.loss(moved, X, Y), found, params, tolerance=1e-6)
@@ -66,8 +72,7 @@ def test_every_pair_against_central_differences(activation, loss):
 
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_float32_agrees_with_float64(activation, loss):
-    network = quiet(architecture((4, 3, 5, 2), activation, loss))
-    functions = lambdify(derive(network))
+    network, functions = compiled(architecture((4, 3, 5, 2), activation, loss))
     params, X, Y = data(network, 7, seed=4)
     _, wide = functions.loss_and_gradients(params, X, Y)
     single = {key: array.astype(np.float32) for key, array in params.items()}
@@ -80,8 +85,7 @@ def test_float32_agrees_with_float64(activation, loss):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_far_out_everything_is_finite_and_quiet(activation, loss, dtype):
-    network = quiet(architecture((2, 2, 2), activation, loss, hidden="tanh"))
-    functions = lambdify(derive(network))
+    network, functions = compiled(architecture((2, 2, 2), activation, loss, hidden="tanh"))
     for far in (1000.0, -1000.0):
         params = {key: np.zeros(shape, dtype) for key, shape in network.parameters.items()}
         params["b1"] += dtype(0.5)
@@ -97,8 +101,7 @@ def test_far_out_everything_is_finite_and_quiet(activation, loss, dtype):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_hidden_pre_activations_far_out_are_finite_and_quiet(activation):
-    network = quiet(f"2 -> 3 {activation} -> 2 tanh; half_squared_error")
-    functions = lambdify(derive(network))
+    network, functions = compiled(f"2 -> 3 {activation} -> 2 tanh; half_squared_error")
     for dtype in (np.float32, np.float64):
         params = {key: np.full(shape, 0.01, dtype) for key, shape in network.parameters.items()}
         params["b1"] = np.array([1000.0, -1000.0, 0.0], dtype)
@@ -111,8 +114,7 @@ def test_hidden_pre_activations_far_out_are_finite_and_quiet(activation):
 
 @pytest.mark.parametrize(("activation", "loss"), PAIRS)
 def test_nan_in_stays_nan_out(activation, loss):
-    network = quiet(architecture((3, 4, 2), activation, loss))
-    functions = lambdify(derive(network))
+    network, functions = compiled(architecture((3, 4, 2), activation, loss))
     params, X, Y = data(network, 2, seed=0)
     X[0, 0] = np.nan
     value, found = functions.loss_and_gradients(params, X, Y)
@@ -161,8 +163,7 @@ def test_one_example_without_an_axis_equals_a_batch_of_one():
 
 
 def test_integer_labels_equal_one_hot_rows():
-    network = quiet("3 -> 4 relu -> 5 softmax; cross_entropy")
-    functions = lambdify(derive(network))
+    network, functions = compiled("3 -> 4 relu -> 5 softmax; cross_entropy")
     params, X, _ = data(network, 7, seed=6)
     labels = np.array([0, 4, 2, 1, 3, 0, 2])
     value, found = functions.loss_and_gradients(params, X, labels)

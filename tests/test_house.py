@@ -27,7 +27,7 @@ FORBIDDEN = {
     ),
     ("calculus", "deltaform", "backpropagation", "repetition", "rules"): (
         "layers", "activations", "losses", "network", "general", "architecture", "formulas", "latex", "documents",
-        "notation",
+        "printable", "notation",
     ),
     ("induction",): (
         "calculus", "deltaform", "backpropagation", "layers", "activations", "losses", "network", "general",
@@ -42,8 +42,8 @@ FORBIDDEN = {
     ),
     ("matrixform", "matrices"): ("calculus", "deltaform", "backpropagation", "network", "layers"),
     ("syntax", "commands", "lexemes", "layout", "grammar", "reductions"): (
-        "tensors", "expressions", "matrices", "programs", "latex", "documents", "calculus", "deltaform",
-        "backpropagation",
+        "tensors", "expressions", "matrices", "programs", "latex", "documents", "printable", "calculus",
+        "deltaform", "backpropagation",
     ),
     ("symbols", "walk", "resolver", "rows", "values", "entries", "reader"): (
         "calculus", "deltaform", "backpropagation", "network", "layers",
