@@ -24,7 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tables import LIMIT, ratios
+from tables import LIMIT, least, ratios
 
 # These may pin kernels that are slower than what the processor has; a child process runs without them.
 PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
@@ -222,6 +222,7 @@ def plot(found: Mapping[str, Any], path: str) -> None:
     """Steps and epochs as multiples of the limit, one panel a workload."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     results = found["results"]
     columns = min(2, len(results))
@@ -230,14 +231,17 @@ def plot(found: Mapping[str, Any], path: str) -> None:
     FigureCanvasAgg(figure)
     for number, (name, one) in enumerate(results.items()):
         axes = figure.add_subplot(rows, columns, number + 1)
-        base = one["times"].get(LIMIT, {}).get("step", 1.0)
-        best = {who: min(row.values()) / base for who, row in one["times"].items() if who != LIMIT}
+        base = least(one["times"], [LIMIT], ["step"]) or 1.0
+        steps = {who: least(one["times"], [who], ["step", "epoch"]) for who in one["times"] if who != LIMIT}
+        best = {who: value / base for who, value in steps.items() if value is not None}
         names = sorted(best, key=lambda who: -best[who])
         colours = ["C0" if who.startswith("deltaform") else "0.65" for who in names]
         bars = axes.barh(names, [best[who] for who in names], color=colours)
         axes.bar_label(bars, fmt="%.2f", padding=2, fontsize=7)
         axes.axvline(1.0, color="0.3", linewidth=0.8)
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
         axes.margins(x=0.15)
         axes.tick_params(labelsize=7)
         axes.set_title(f"{one['title']}, {name.split()[1]}", fontsize="small")
