@@ -21,6 +21,7 @@ from numpy.typing import DTypeLike, NDArray
 from codegen.batches import Uncopied, check_batch, check_rows
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
+from codegen.optimizer_memory import Memory
 from codegen.targets.numba_source import NumbaCode, check_numba_source, numba_code
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
@@ -99,6 +100,7 @@ class NumbaStepper(Uncopied):
 
     def __init__(self, planned: Plan, code: NumbaCode, module: ModuleType, dtype: str) -> None:
         self.source = code.source
+        self.memory = Memory()
         self.idle = -1
         self.dtype = np.dtype(dtype)
         self._flat = _aligned(sum(int(np.prod(shape)) for shape in planned.parameters.values()), self.dtype)

@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from codegen import memory
 from codegen.functions import namespace_of
+from codegen.optimizer_memory import Memory
+from codegen.optimizers import OPTIMIZERS
 from codegen.passes.planning import plan
 from codegen.passes.table import ALL
 from codegen.steppers import Kind, Request
 from codegen.targets.stepper_source import Plan, stepper_source
+from codegen.targets.update_source import update_source
 from symbolic.errors import DataError, DeltaformError
 
 WHY = (
@@ -32,16 +35,23 @@ class NumpyStepper:
 
     def __init__(self, request: Request, passes: frozenset[str] = ALL) -> None:
         known = request.cache.get("numpy") if passes == ALL else None
-        planned = known or plan(request.derivation, request.batch_size, request.dtype.name, passes)
+        planned = known or _plan(request, passes)
+        optimizer = OPTIMIZERS[request.optimizer]
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
         self.source = stepper_source(planned)
         self._empty = memory.empty if "aligned" in passes else np.empty
-        self.flat, self.gradient = (self._empty((request.count,), request.dtype) for _ in range(2))
-        self.flat[...] = self.gradient[...] = 0
+        self.flat, self.gradient, *slots = (self._zeros(request) for _ in range(2 + len(optimizer.slots)))
+        self.memory = Memory(dict(zip(optimizer.slots, slots, strict=True)), planned.views)
         self.params = planned.views(self.flat)
         self.idle = -1
         self._shapes = planned.argument_shapes()
-        self._build = namespace_of(self.source)["build"]
+        namespace = namespace_of(self.source)
+        self._build = namespace["build"]
+        # What `build` is given last: the update, where there is one.
+        self._update: tuple[Callable[[float], None], ...] = ()
+        if planned.update:
+            given = (self.flat, self.gradient, *slots, self.memory.count)
+            self._update = (namespace["build_update"](*given, self._empty),)
         self._built: dict[int, tuple[Callable[..., float], Callable[..., int]]] = {}
         self._x, self._y = ((request.batch_size, *shape) for shape in self._shapes)
         self._dtype = request.dtype
@@ -89,8 +99,13 @@ class NumpyStepper:
     def _for(self, size: int) -> tuple[Callable[..., float], Callable[..., int]]:
         """train_step and train_epoch for batches of this size."""
         if size not in self._built:
-            self._built[size] = self._build(self.flat, self.gradient, size, self._empty)
+            self._built[size] = self._build(self.flat, self.gradient, size, self._empty, *self._update)
         return self._built[size]
+
+    def _zeros(self, request: Request) -> NDArray:
+        made = self._empty((request.count,), request.dtype)
+        made[...] = 0
+        return made
 
     def _check_rows(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray]) -> None:
         self._other(X[:1], Y[:1])
@@ -100,19 +115,23 @@ class NumpyStepper:
             raise DataError(f"a batch is empty or has a number of a row that is none of 0 to {len(X) - 1}")
 
 
+def _plan(request: Request, passes: frozenset[str] = ALL) -> Plan:
+    optimizer = OPTIMIZERS[request.optimizer]
+    update = "" if optimizer.is_descent else update_source(optimizer.rule, optimizer.slots, request.count)
+    return plan(request.derivation, request.batch_size, request.dtype.name, passes, update=update)
+
+
 def _planned(request: Request) -> Plan | DeltaformError:
     """The plan, or why there is none; made once."""
     if "numpy" not in request.cache:
         try:
-            request.cache["numpy"] = plan(request.derivation, request.batch_size, request.dtype.name)
+            request.cache["numpy"] = _plan(request)
         except DeltaformError as error:
             request.cache["numpy"] = error
     return request.cache["numpy"]
 
 
 def _refusal(request: Request) -> str:
-    if request.optimizer != "sgd":
-        return f"it does steps of sgd, not of {request.optimizer}"
     planned = _planned(request)
     if isinstance(planned, DeltaformError):
         return str(planned)

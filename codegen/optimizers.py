@@ -1,28 +1,25 @@
-"""Optimizers: pure update rules on dictionaries of arrays.
+"""Optimizers: update rules in index notation, from which both codes that apply them are made.
 
-An update takes parameters, gradients and a state and gives new parameters and a new state; it changes none
-of its arguments, so that a caller can go back to earlier weights by keeping them. Arrays keep their dtype.
-Rules are written for minimising; whoever maximises hands in the negated gradient, as `Optimizer.step` does
-for `sense="maximise"`.
+A rule says what a parameter theta and the slots that belong to it become, given the gradient g, the learning rate eta
+and the number t of the step, counted from 1. What x becomes is called x_next. Rules are written for minimising;
+whoever maximises hands in the negated gradient, as `Optimizer.step` does for `sense="maximise"`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from sympy import Expr, Float, Indexed, sqrt
 
 from symbolic.errors import UsageError, nearest
+from symbolic.programs import Program
+from symbolic.tensors import Equation, Tensor, index, size
 
 Arrays = dict[str, NDArray]
-# (gradient g, slots of this parameter, learning rate eta, number t of the step from 1) -> (what is
-# subtracted, new slots)
-Rule = Callable[[NDArray, dict[str, NDArray], float, int], tuple[NDArray, dict[str, NDArray]]]
-
-MOMENTUM = 0.9
-BETA_1, BETA_2, EPSILON = 0.9, 0.999, 1e-8
 
 
 @dataclass(frozen=True)
@@ -37,18 +34,31 @@ class State:
 class Optimizer:
     """One entry of OPTIMIZERS.
 
-    formula:        the rule in plain text, theta a parameter, g its gradient, eta the learning rate.
     source:         where it was published.
     learning_rate:  used when none is given.
     slots:          names of the arrays it keeps for each parameter, all zero at the start.
+    rule:           its equations, for each entry of an array by itself.
     """
 
     name: str
-    formula: str
     source: str
     learning_rate: float
     slots: tuple[str, ...]
-    rule: Rule
+    rule: Program
+
+    @property
+    def is_descent(self) -> bool:
+        """Whether a step subtracts eta g and does nothing else."""
+        return [equation.rhs for equation in self.rule.equations] == [theta - eta * g]
+
+    @cached_property
+    def function(self) -> Callable[..., list[NDArray]]:
+        """(theta, g, *slots, eta, t) -> [theta_next, *slots_next]. Changes none of its arguments."""
+        from codegen.functions import namespace_of
+        from codegen.targets.update_source import rule_source
+
+        made: Callable[..., list[NDArray]] = namespace_of(rule_source(self.rule, self.slots))["rule"]
+        return made
 
     def start(self, params: Mapping[str, NDArray]) -> State:
         """The state before the first step: zeros shaped as the parameters."""
@@ -62,7 +72,8 @@ class Optimizer:
         learning_rate: float,
         sense: str = "minimise",
     ) -> tuple[Arrays, State]:
-        """New parameters and new state; shapes and dtypes are those of `params`.
+        """New parameters and new state; shapes and dtypes are those of `params`. No argument is changed, so that a
+        caller can go back to earlier weights by keeping them.
 
         sense: "minimise" goes down the gradient, "maximise" up.
         """
@@ -70,58 +81,67 @@ class Optimizer:
         slots: dict[str, Arrays] = {slot: {} for slot in self.slots}
         for key, value in params.items():
             gradient = gradients[key] if sense == "minimise" else -gradients[key]
-            kept = {slot: state.slots[slot][key] for slot in self.slots}
-            change, kept = self.rule(gradient, kept, learning_rate, state.steps + 1)
-            updated[key] = np.asarray(value - change, dtype=value.dtype)
-            for slot, array in kept.items():
+            kept = [state.slots[slot][key] for slot in self.slots]
+            new, *remembered = self.function(value, gradient, *kept, float(learning_rate), state.steps + 1)
+            updated[key] = np.asarray(new, dtype=value.dtype)
+            for slot, array in zip(self.slots, remembered, strict=True):
                 slots[slot][key] = np.asarray(array, dtype=value.dtype)
         return updated, State(state.steps + 1, slots)
 
 
-def _sgd(g: NDArray, slots: dict[str, NDArray], eta: float, t: int) -> tuple[NDArray, dict[str, NDArray]]:
-    return eta * g, {}
+def _array(name: str) -> Tensor:
+    return Tensor(name, shape=(size("n"),), indices=(index("i"),))
 
 
-def _momentum(g: NDArray, slots: dict[str, NDArray], eta: float, t: int) -> tuple[NDArray, dict[str, NDArray]]:
-    v = MOMENTUM * slots["v"] + g
-    return eta * v, {"v": v}
+def rule_of(slots: tuple[str, ...], **rights: Expr) -> Program:
+    """The program whose equations have these right sides, in order. A right side without an entry of an array is a
+    number that is computed once a step.
+    """
+    made = ((_array(name) if right.has(Indexed) else Tensor(name), right) for name, right in rights.items())
+    return Program(
+        leaves=(*map(_array, ("theta", "g", *slots)), Tensor("eta"), Tensor("t")),
+        equations=tuple(Equation(tensor, tensor.indices, right) for tensor, right in made),
+        objective="eta",  # a program must name a scalar; a rule has nothing to be differentiated
+    )
 
 
-def _adam(g: NDArray, slots: dict[str, NDArray], eta: float, t: int) -> tuple[NDArray, dict[str, NDArray]]:
-    m = BETA_1 * slots["m"] + (1 - BETA_1) * g
-    v = BETA_2 * slots["v"] + (1 - BETA_2) * g * g
-    unbiased_m = m / (1 - BETA_1**t)
-    unbiased_v = v / (1 - BETA_2**t)
-    return eta * unbiased_m / (np.sqrt(unbiased_v) + EPSILON), {"m": m, "v": v}
-
+theta, g, m, v, m_next, v_next = (_array(name).element for name in ("theta", "g", "m", "v", "m_next", "v_next"))
+eta, t, root, rate, least = (Tensor(name).element for name in ("eta", "t", "root", "rate", "least"))
+# With 20 digits, and 1 - beta beside beta, since its rounding would show.
+MOMENTUM = BETA_1 = Float("0.9", 20)
+BETA_2, EPSILON = Float("0.999", 20), Float("1e-8", 20)
+REST_1, REST_2 = Float("0.1", 20), Float("0.001", 20)
 
 _ENTRIES = (
     Optimizer(
         name="sgd",
-        formula="theta <- theta - eta g",
         source="Robbins & Monro, A Stochastic Approximation Method, 1951",
         learning_rate=0.1,
         slots=(),
-        rule=_sgd,
+        rule=rule_of((), theta_next=theta - eta * g),
     ),
     Optimizer(
         name="momentum",
-        formula="v <- 0.9 v + g; theta <- theta - eta v",
         source="Polyak, Some methods of speeding up the convergence of iteration methods, 1964",
         learning_rate=0.02,
         slots=("v",),
-        rule=_momentum,
+        rule=rule_of(("v",), v_next=MOMENTUM * v + g, theta_next=theta - eta * v_next),
     ),
     Optimizer(
         name="adam",
-        formula=(
-            "m <- 0.9 m + 0.1 g; v <- 0.999 v + 0.001 g^2; "
-            "theta <- theta - eta (m/(1 - 0.9^t)) / (sqrt(v/(1 - 0.999^t)) + 1e-8)"
-        ),
         source="Kingma & Ba, Adam: A Method for Stochastic Optimization, 2015, algorithm 1",
         learning_rate=0.005,
         slots=("m", "v"),
-        rule=_adam,
+        # theta - eta (m/(1 - 0.9^t)) / (sqrt(v/(1 - 0.999^t)) + 1e-8), with the fraction expanded by the root.
+        rule=rule_of(
+            ("m", "v"),
+            root=sqrt(1 - BETA_2**t),
+            rate=eta * root / (1 - BETA_1**t),
+            least=EPSILON * root,
+            m_next=BETA_1 * m + REST_1 * g,
+            v_next=BETA_2 * v + REST_2 * g**2,
+            theta_next=theta - rate * m_next / (sqrt(v_next) + least),
+        ),
     ),
 )
 

@@ -20,6 +20,7 @@ from numpy.typing import DTypeLike, NDArray
 from codegen.batches import Uncopied, check_batch
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
+from codegen.optimizer_memory import Memory
 from codegen.targets.scalar_source import scalar_source
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
@@ -62,6 +63,7 @@ class ScalarStepper(Uncopied):
 
     def __init__(self, derivation: Derivation, source: str) -> None:
         self.source = source
+        self.memory = Memory()
         self.idle = -1
         self._plan: Plan = plan(derivation, 1)
         self._module: Any = module_of(source)

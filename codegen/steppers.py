@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from codegen.initialization import checked_dtype, shape_of
+from codegen.optimizer_memory import Memory
 from codegen.optimizers import optimizer_named
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
@@ -31,12 +32,16 @@ class Stepper(Protocol):
             restores the weights.
     params: the usual keys and shapes, as views of `flat`: writing into them sets the weights. Where a program
             is maximised, a step goes up.
+    memory: what the optimizer remembers. Whoever saves and restores `flat` does the same with its arrays.
     idle:   the place, in the steps of the last call, of the first whose gradient was exactly zero in every
             entry; -1 if there was none.
     """
 
     name: str
     why: str
+
+    @property
+    def memory(self) -> Memory: ...
 
     @property
     def flat(self) -> NDArray: ...

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from codegen.batches import Uncopied, check_batch, check_rows
 from codegen.functions import lambdify
+from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
 from codegen.steppers import Kind, Request
 
@@ -23,16 +25,12 @@ class TextbookStepper(Uncopied):
     def __init__(self, request: Request, reason: str = "it serves whatever can be lowered") -> None:
         self.why = WHY.format(reason=reason)
         self._flat = np.zeros(request.count, request.dtype)
-        self._params: dict[str, NDArray] = {}
-        first = 0
-        for key, shape in request.shapes.items():
-            last = first + int(np.prod(shape))
-            self._params[key] = self._flat[first:last].reshape(shape)
-            first = last
+        self._keys = request.shapes
+        self._params = self._views(self._flat)
         self.idle = -1
         self._loss_and_gradients = lambdify(request.derivation).unchecked["loss_and_gradients"]
         self._optimizer = OPTIMIZERS[request.optimizer]
-        self._state = self._optimizer.start(self._params)
+        self.memory = Memory({slot: np.zeros_like(self._flat) for slot in self._optimizer.slots}, self._views)
         self._sense = request.program.sense
         program = request.program
         arrays = [leaf for role in ("input", "target") for leaf in program.leaves if leaf.role == role]
@@ -46,6 +44,14 @@ class TextbookStepper(Uncopied):
     @property
     def params(self) -> dict[str, NDArray]:
         return dict(self._params)
+
+    def _views(self, vector: NDArray) -> dict[str, NDArray]:
+        found, first = {}, 0
+        for key, shape in self._keys.items():
+            last = first + math.prod(shape)
+            found[key] = vector[first:last].reshape(shape)
+            first = last
+        return found
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         self._check(X, Y)
@@ -68,7 +74,8 @@ class TextbookStepper(Uncopied):
         loss, gradients = self._loss_and_gradients(self._params, X, Y)
         if self.idle < 0 and not any(gradient.any() for gradient in gradients.values()):
             self.idle = place
-        updated, self._state = self._optimizer.step(self._params, gradients, self._state, rate, self._sense)
+        updated, state = self._optimizer.step(self._params, gradients, self.memory.state(), rate, self._sense)
+        self.memory.resume(state)
         for key, value in updated.items():
             self._params[key][...] = value
         return float(loss)

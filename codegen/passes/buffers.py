@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from sympy import Expr, Integer
 
 from codegen.passes.instructions import OVER_ANY, OVER_FIRST, OVER_LAST, Instruction, Listing, Operand
+from symbolic.errors import LoweringError
 
 
 @dataclass
@@ -27,12 +28,21 @@ class Buffer:
 
 
 def allocate(
-    listing: Listing, fixed: frozenset[str], sizes: Mapping[Expr, Integer], in_place: bool, reuse: bool
+    listing: Listing,
+    fixed: frozenset[str],
+    sizes: Mapping[Expr, Integer],
+    in_place: bool,
+    reuse: bool,
+    replaces: Mapping[str, str] | None = None,
 ) -> dict[str, Buffer]:
     """The buffer of each array that an instruction makes.
 
     fixed: results that have memory of their own: gradients.
     sizes: those that are numbers, and are the same for every batch.
+    replaces: the input in whose memory a fixed result is written, if any; nothing reads it afterwards.
+
+    Raises:
+        LoweringError: an input is read after it was written over.
     """
     instructions = [replace(i, shape=tuple(n.xreplace(sizes) for n in i.shape)) for i in listing.instructions]
     arrays = {i.result: i for i in instructions if i.scalar is None}
@@ -43,7 +53,14 @@ def allocate(
             reads.setdefault(operand.name, []).append(place)
             widened.update((operand.name, axis) for view, axis in operand.views if view == "with_ones")
     last = {name: places[-1] for name, places in reads.items()}
-    homes = _chains(instructions, arrays, reads, fixed) if in_place else {name: name for name in fixed}
+    replaces = replaces or {}
+    until = {home: last.get(name, -1) for home, name in replaces.items()}
+    for place, instruction in enumerate(instructions):
+        if until.get(instruction.result, -1) > place:
+            raise LoweringError(
+                f"{replaces[instruction.result]} is read after {instruction.result} was written in its place"
+            )
+    homes = _chains(instructions, arrays, reads, fixed, until) if in_place else {name: name for name in fixed}
     buffers: dict[str, Buffer] = {}
     own: dict[str, Buffer] = {}
     free: list[Buffer] = []
@@ -87,9 +104,17 @@ def _is_live(buffer: Buffer, place: int, last: dict[str, int]) -> bool:
 
 
 def _chains(
-    instructions: list[Instruction], arrays: dict[str, Instruction], reads: dict[str, list[int]], fixed: frozenset[str]
+    instructions: list[Instruction],
+    arrays: dict[str, Instruction],
+    reads: dict[str, list[int]],
+    fixed: frozenset[str],
+    until: Mapping[str, int],
 ) -> dict[str, str]:
-    """Results that only serve to make a fixed result of the same shape are computed in its memory."""
+    """Results that only serve to make a fixed result of the same shape are computed in its memory.
+
+    until: the last place where what lies in that memory before is read.
+    """
+    places = {instruction.result: place for place, instruction in enumerate(instructions)}
     homes = {name: name for name in fixed}
     for instruction in reversed(instructions):
         home = homes.get(instruction.result)
@@ -98,6 +123,8 @@ def _chains(
         for operand in instruction.operands:
             maker = arrays.get(operand.name)
             if maker is None or not operand.is_plain or operand.name in homes or len(reads[operand.name]) != 1:
+                continue
+            if places[operand.name] < until.get(home, -1):
                 continue
             if maker.shape == instruction.shape and maker.is_truth == instruction.is_truth:
                 homes[operand.name] = home

@@ -30,12 +30,19 @@ from symbolic.tensors import Equation, Tensor
 
 
 def plan(
-    derivation: Derivation, batch_size: int, dtype: str, passes: frozenset[str] = ALL, *, owns_parameters: bool = True
+    derivation: Derivation,
+    batch_size: int,
+    dtype: str,
+    passes: frozenset[str] = ALL,
+    *,
+    owns_parameters: bool = True,
+    update: str = "",
 ) -> Plan:
     """The plan for batches of about `batch_size` examples.
 
     owns_parameters: for a stepper, whose parameters lie in one vector and whose gradients come out multiplied by the
                      learning rate; otherwise for a function that is given parameters and returns gradients.
+    update:          text of an optimizer's update, which then moves the parameters; the gradients are not multiplied.
 
     Raises:
         LoweringError: an equation without NumPy form, or a program without an axis of examples.
@@ -71,7 +78,8 @@ def plan(
         scale = Tensor(_free("step", taken), "input")
         adjoints = frozenset(result.tensor.key for result in derivation.results)
         folded = folded_step(equations, adjoints, frozenset(gradients.values()), scale.element)
-        if folded is not None and (owns_parameters or folded[1] != 1):
+        scales = owns_parameters and (not update or program.sense == "maximise")
+        if folded is not None and (scales or folded[1] != 1):
             (equations, factor), step = folded, scale.key
             tensors[step] = scale
     lowered = lower(equations, tensors, program)
@@ -114,12 +122,15 @@ def plan(
         uphill=program.sense == "maximise",
         taken=names,
         wrt=gradients,
+        update=update,
         shapes={a.key: _example_shape(program, a.key, count) for a in contract.arguments},
     )
 
 
 # What the text of a stepper calls its own things.
-OWN = frozenset({"P", "G", "build", "empty", "train_step", "loss_and_gradients", "learning_rate", "step", "bool"})
+OWN = frozenset(
+    {"P", "G", "build", "empty", "train_step", "loss_and_gradients", "learning_rate", "step", "bool", "update"}
+)
 OWN_PREFIXES = ("np_", "spare_", "part_", "scalar_", "ones_", "c_", "shifted_")
 
 

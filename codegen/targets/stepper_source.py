@@ -26,6 +26,8 @@ SHIFT_BOUND = {"float32": 64.0, "float64": 600.0}
 TRAINING = """train_step and train_epoch for batches of N examples.
 
     P: all parameters. G: as much memory for their gradients. empty: makes an array, as np.empty does."""
+UPDATING = """
+    update: moves P down G, by a learning rate."""
 GRADIENTS = """loss_and_gradients for batches of N examples.
 
     G: memory for all gradients. empty: makes an array, as np.empty does."""
@@ -75,6 +77,8 @@ class Plan:
     shapes:     of one example of each argument, by key.
     wrt:        key of the gradient by the key of what it belongs to.
     factor:     what the learning rate is multiplied by to give `step`; None where no step is folded in.
+    update:     text of a function that makes the optimizer's update, which `build` is given; the gradients are then as
+                they are, or those of the negative of an objective to be maximised. "" where the step is P - G.
     """
 
     title: str
@@ -96,6 +100,7 @@ class Plan:
     taken: frozenset[str]
     shapes: dict[str, tuple[int, ...]]
     wrt: dict[str, str]
+    update: str = ""
 
     def views(self, flat: NDArray) -> dict[str, NDArray]:
         """The parameters in a flat vector, by key."""
@@ -131,6 +136,7 @@ class _Writer:
             "dtype",
             "build",
             "empty",
+            "update",
             "train_step",
             "learning_rate",
         }
@@ -165,8 +171,9 @@ class _Writer:
         )
         head = '"""' + textwrap.fill(about, WIDTH, break_on_hyphens=False) + '\n"""\n\nimport numpy as np\n'
         lines = [ERF_IMPORT] if uses_erf else []
-        lines += ["", "", "def build(P, G, N, empty):" if training else "def build(G, N, empty):"]
-        doc = TRAINING if training else GRADIENTS
+        given = f"{'P, ' * training}G, N, empty{', update' * bool(plan.update)}"
+        lines += ["", "", f"def build({given}):"]
+        doc = TRAINING + UPDATING * bool(plan.update) if training else GRADIENTS
         lines.append(f'{INDENT}"""{doc}\n{INDENT}"""')
         lines += [INDENT + line for line in self._views_of_vectors()]
         lines += [INDENT + line for line in self.setup]
@@ -177,7 +184,7 @@ class _Writer:
             lines += ["", f"{INDENT}def train_epoch({names}, batches, learning_rate, losses):"]
             lines += [(2 * INDENT + line).rstrip() for line in self._epoch()]
         lines += ["", f"{INDENT}return {'train_step, train_epoch' if training else 'loss_and_gradients'}"]
-        return head + "\n".join(lines) + "\n"
+        return head + "\n".join(lines) + "\n" + plan.update
 
     def _epoch(self) -> list[str]:
         """The body of train_epoch."""
@@ -219,6 +226,10 @@ class _Writer:
                         break_long_words=False, break_on_hyphens=False,
                     )  # fmt: skip
             lines += self._statement(instruction)
+        if plan.update:
+            if plan.uphill and plan.factor is None:
+                lines.append(f"{self._function('negative')}(G, G)")
+            return [*lines, "update(learning_rate)", f"return {plan.objective}"]
         if plan.blocks and plan.factor is None:
             rate = "-learning_rate" if plan.uphill else "learning_rate"
             lines.append(f"{self._function('multiply')}(G, {rate}, G)")
@@ -230,14 +241,15 @@ class _Writer:
     def _set_step(self) -> list[str]:
         assert self.plan.factor is not None
         above, below = fraction(self.plan.factor)
-        rate = "learning_rate" if self.plan.blocks else "1.0"
+        folds_rate = bool(self.plan.blocks) and not self.plan.update
+        rate = "learning_rate" if folds_rate else "1.0"
         text = f"-{rate}" if self.plan.uphill and self.plan.blocks else rate
         for sign, size in ((" * ", above), (" / ", below)):
             if size != 1:
                 inner = expression_of_size(size, self.sizes)
                 text += sign + (inner if size.is_Atom else f"({inner})")
         self.setup.append(f"{self.plan.step} = np.empty((), dtype)")
-        if not self.plan.blocks:
+        if not folds_rate:
             self.setup.append(f"{self.plan.step}[()] = {text}")
             return []
         return [f"{self.plan.step}[()] = {text}"]
