@@ -136,6 +136,27 @@ def test_parameters_may_be_views_of_one_buffer_and_gradients_of_another_workspac
             made.loss_and_gradients(*arguments)
 
 
+def test_a_workspace_for_one_example_reads_its_own_memory_before_it_writes_or_refuses_it():
+    params, X, Y = given(1)
+    made = workspace(1)
+    for key in ("W1", "b1", "X", "Y"):
+        found = made.loss_and_gradients(params, X, Y)[1]
+        inside = found[key] if key in found else made.flat[:3].reshape(1, 3)
+        inside[...] = 1 / 3
+        arrays = {"X": X, "Y": Y, **params, key: inside}
+        of_copies = {name: np.array(arrays[name]) for name in arrays}
+        X_then, Y_then = of_copies.pop("X"), of_copies.pop("Y")
+        expected = derived(TEXT)[1].loss_and_gradients(of_copies, X_then, Y_then)
+        try:
+            value, found = made.loss_and_gradients({name: arrays[name] for name in params}, arrays["X"], arrays["Y"])
+        except DataError as error:
+            assert "lies in the workspace's memory" in str(error)
+            continue
+        close(value, expected[0])
+        for name, gradient in expected[1].items():
+            close(found[name], gradient)
+
+
 def test_what_a_caller_does_to_the_answer_changes_no_later_one():
     """Clipping into the dict that was returned, emptying it, or writing over the arrays."""
     params, X, Y = given(4)
