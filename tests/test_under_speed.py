@@ -104,7 +104,7 @@ def far_logits(dtype):
     base = np.array([[0, 0, 0], [1, -1, 0.5], [0, 20, -20], [3, 3, -40]], dtype)
     yield from (base + kind(shift) for shift in (0, 95, -95, 200, -200, 590, -590, 720, -720, 800, -800, 1e6))
     one = np.zeros((4, 3), dtype)
-    for edge in (np.nextafter(bound, kind(0)), bound, np.nextafter(bound, kind(1e4))):
+    for edge in (np.nextafter(bound, kind(0)), bound, np.nextafter(bound, kind(1e4)), kind(1.45) * bound):
         for sign in (1, -1):
             one[0, 0] = sign * edge
             yield one.copy()
