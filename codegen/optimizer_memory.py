@@ -27,17 +27,19 @@ class Memory:
     views: Callable[[NDArray], Arrays] = _nothing
     count: NDArray = field(default_factory=lambda: np.zeros(1, np.int64))
 
+    def seen(self) -> State:
+        """The state as views."""
+        return State(int(self.count[0]), {slot: self.views(vector) for slot, vector in self.slots.items()})
+
     def state(self) -> State:
-        """A copy."""
-        copies = {
-            slot: {key: value.copy() for key, value in self.views(vector).items()}
-            for slot, vector in self.slots.items()
-        }
-        return State(int(self.count[0]), copies)
+        """A copy of the state."""
+        now = self.seen()
+        copies = {slot: {key: value.copy() for key, value in arrays.items()} for slot, arrays in now.slots.items()}
+        return State(now.steps, copies)
 
     def resume(self, state: State) -> None:
         """Remember `state` from now on."""
         self.count[0] = state.steps
-        for slot, vector in self.slots.items():
-            for key, value in self.views(vector).items():
+        for slot, arrays in self.seen().slots.items():
+            for key, value in arrays.items():
                 value[...] = state.slots[slot][key]

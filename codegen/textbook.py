@@ -74,7 +74,7 @@ class TextbookStepper(Uncopied):
         loss, gradients = self._loss_and_gradients(self._params, X, Y)
         if self.idle < 0 and not any(gradient.any() for gradient in gradients.values()):
             self.idle = place
-        updated, state = self._optimizer.step(self._params, gradients, self.memory.state(), rate, self._sense)
+        updated, state = self._optimizer.step(self._params, gradients, self.memory.seen(), rate, self._sense)
         self.memory.resume(state)
         for key, value in updated.items():
             self._params[key][...] = value
