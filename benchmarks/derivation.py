@@ -1,4 +1,5 @@
-"""What a derivation costs as a network gets deeper: all gradients, their matrix forms, the page, the verification.
+"""What a derivation costs as a network gets deeper: all gradients, their matrix forms, the page, the module, the
+verification.
 
     python benchmarks/derivation.py
     python benchmarks/derivation.py --layers 20 100 300 1000 --rounds 3 --activations sigmoid tanh relu
@@ -25,11 +26,12 @@ from itertools import pairwise
 import sympy
 from sympy.core.cache import clear_cache
 
+from codegen.source import module_source
 from symbolic import ACTIVATIONS, Derivation, Network, derive
 
 HEADINGS = (
-    "layers", "gradients", "derive s", "matrix form s", "together s", "page s", "verify s", "derive ms/layer", "ratio",
-    "ms/further layer",
+    "layers", "gradients", "derive s", "matrix form s", "together s", "page s", "module s", "verify s",
+    "derive ms/layer", "ratio", "ms/further layer",
 )  # fmt: skip
 EXPLANATION = """\
 columns:
@@ -37,6 +39,7 @@ columns:
   matrix form s      every adjoint and gradient in matrix notation, about one example and for all of them at once
   together s         the two before: what a derivation with matrix form costs, without verification
   page s             derivation.latex(): the LaTeX page, with the steps and the matrix forms that it prints
+  module s           module_source(derivation): from the gradients to the text of the NumPy module
   verify s           derivation.verify(): both sides of every step of every layer, up to --verify layers
   derive ms/layer    derive s over layers
   ratio              derive ms/layer over that of the smallest depth: 1 is linear growth, more is worse than linear.
@@ -57,11 +60,12 @@ STARTS = {
 
 @dataclass(frozen=True)
 class Measurement:
-    """Seconds for one network: derive, matrix forms, page, verification; and how many gradients were derived."""
+    """Seconds for one network: derive, matrix forms, page, module, verification; and how many gradients there are."""
 
     derive: float
     matrix: float
     page: float
+    module: float
     verify: float | None
     gradients: int
 
@@ -69,8 +73,8 @@ class Measurement:
         """The smaller of the two for each quantity: what the machine adds is never negative."""
         verify = None if self.verify is None or other.verify is None else min(self.verify, other.verify)
         return Measurement(
-            min(self.derive, other.derive), min(self.matrix, other.matrix), min(self.page, other.page), verify,
-            self.gradients,
+            min(self.derive, other.derive), min(self.matrix, other.matrix), min(self.page, other.page),
+            min(self.module, other.module), verify, self.gradients,
         )  # fmt: skip
 
 
@@ -100,8 +104,9 @@ def measure(layers: int, activations: list[str], verify: bool) -> Measurement:
     # The page must not gain from the matrix forms that were just made.
     clear_cache()
     page = _seconds(derivation.latex)
+    module = _seconds(partial(module_source, derivation))
     checked = _seconds(derivation.verify) if verify else None
-    return Measurement(derived - started, written - derived, page, checked, gradients)
+    return Measurement(derived - started, written - derived, page, module, checked, gradients)
 
 
 def _seconds(call: Callable[[], object]) -> float:
@@ -155,8 +160,8 @@ def table(found: dict[int, Measurement]) -> str:
         each = m.derive / layers
         rows.append((
             str(layers), str(m.gradients), f"{m.derive:.3f}", f"{m.matrix:.3f}", f"{m.derive + m.matrix:.3f}",
-            f"{m.page:.2f}", "-" if m.verify is None else f"{m.verify:.2f}", f"{1e3 * each:.2f}", f"{each / first:.2f}",
-            extra,
+            f"{m.page:.2f}", f"{m.module:.2f}", "-" if m.verify is None else f"{m.verify:.2f}",
+            f"{1e3 * each:.2f}", f"{each / first:.2f}", extra,
         ))  # fmt: skip
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     return "\n".join(

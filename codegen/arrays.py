@@ -30,6 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from sympy import Expr, Integer
@@ -73,12 +74,17 @@ class Node:
             and self.args == other.args
         )
 
-    @property
+    @cached_property
     def is_host(self) -> bool:
         """A Python scalar made of numbers and sizes: computed outside NumPy, so that it keeps every dtype."""
         if self.op in ("number", "extent"):
             return True
         return self.op not in ("cast", "fill", "tensor", "identity") and all(argument.is_host for argument in self.args)
+
+    @cached_property
+    def below(self) -> tuple[Node, ...]:
+        """What `walk` gives, kept."""
+        return tuple(self.walk())
 
     def walk(self) -> Iterator[Node]:
         """Every node below and this one, arguments first, each once."""
@@ -96,7 +102,7 @@ class Node:
 
 def tensor_keys(node: Node) -> list[str]:
     """Keys of the tensors that a node reads, in order of first use."""
-    found = (below.detail for below in node.walk() if below.op == "tensor")
+    found = (below.detail for below in node.below if below.op == "tensor")
     return list(dict.fromkeys(found))
 
 
@@ -176,7 +182,7 @@ def assemble(
     assignments: list[Assignment] = []
     for key in needed:
         root = definitions[key]
-        for node in root.walk():
+        for node in root.below:
             if node is not root and uses[node] > 1 and node not in names and _is_work(node):
                 name = _part_name(node, key, used_names)
                 used_names.add(name)
@@ -225,8 +231,10 @@ def _shares_memory(node: Node, definitions: dict[str, Node], outputs: tuple[str,
 
 def _with_names(root: Node, names: dict[Node, str]) -> Node:
     """`root` with every part that has a name replaced by that name."""
+    if names.keys().isdisjoint(root.below):
+        return root
     rebuilt: dict[Node, Node] = {}
-    for node in root.walk():
+    for node in root.below:
         if node in names:
             rebuilt[node] = Node("tensor", detail=names[node], shape=node.shape)
         else:

@@ -23,6 +23,7 @@ from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 from codegen.arrays import ArrayProgram, Node, assemble
 from codegen.contraction import PRODUCTS, Contraction
 from codegen.layout import Builder, Value
+from codegen.recording import Recordings
 from codegen.stable import Expm1, LogisticSigmoid, Maximum, MaxOver, Minimum, Softplus, compute_form
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative, Undefined
 from symbolic.programs import Program
@@ -71,16 +72,20 @@ def lower(equations: tuple[Equation, ...], tensors: Mapping[str, Tensor], progra
     Raises:
         LoweringError: names the tensor and the expression that has no NumPy form.
     """
-    builder = Builder()
     definitions: dict[str, Node] = {}
     by_key = {equation.tensor.key: equation for equation in equations}
+    recordings = Recordings(by_key, tensors, program)
     for equation in equations:
         key = equation.tensor.key
-        scope = dict(zip(equation.indices, equation.tensor.shape, strict=True))
-        lowering = Lowering(builder, equation, scope, tensors, program)
-        node = lowering.whole(compute_form(equation, by_key))
+
+        def lowered(builder: Builder, value_of: Callable[[Expr], Expr], equation: Equation = equation) -> Node:
+            scope = dict(zip(equation.indices, equation.tensor.shape, strict=True))
+            lowering = Lowering(builder, equation, scope, tensors, value_of)
+            return lowering.whole(compute_form(equation, by_key))
+
+        node = recordings.node(equation, lowered)
         definitions[key] = node
-        builder.remember(node, key)
+        recordings.builder.remember(node, key)
     return LoweredProgram(definitions, by_key)
 
 
@@ -93,11 +98,11 @@ class Lowering(Contraction):
         equation: Equation,
         scope: Mapping[Symbol, Expr],
         tensors: Mapping[str, Tensor],
-        program: Program,
+        value_of: Callable[[Expr], Expr],
     ) -> None:
         super().__init__(builder, equation, scope)
         self.tensors = tensors
-        self.program = program
+        self.value_of = value_of
 
     def whole(self, expression: Expr) -> Node:
         """The node for the right side, with exactly the axes of the left side, in its order."""
@@ -162,7 +167,7 @@ class Lowering(Contraction):
     def _size_or_index(self, symbol: Symbol) -> Value:
         if symbol in self.scope:
             raise self.refuse(symbol, "is an index used as a number; put such numbers into a tensor of the program")
-        known = self.program.value_of(symbol)
+        known = self.value_of(symbol)
         return Value(self.make("number", detail=known) if known.is_Integer else self.make("extent", detail=symbol))
 
     def _sum_of_terms(self, expression: Add) -> Value:
@@ -347,7 +352,7 @@ class Lowering(Contraction):
             if low != 0:
                 raise self.refuse(expression, "does not start at 0; a sum runs over a whole axis")
             scope[letter] = high + 1
-        return Lowering(self.builder, self.equation, scope, self.tensors, self.program)
+        return Lowering(self.builder, self.equation, scope, self.tensors, self.value_of)
 
     def summed(self, function: Expr, bound: list[Symbol]) -> Value:
         """The sum of `function` over the letters in `bound`."""

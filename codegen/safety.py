@@ -14,7 +14,7 @@ NODES = (
     ast.Module, ast.Import, ast.ImportFrom, ast.alias, ast.FunctionDef, ast.ClassDef, ast.arguments,
     ast.arg, ast.Return, ast.Assign, ast.Expr, ast.Constant, ast.Name, ast.Load, ast.Store, ast.Attribute,
     ast.Call, ast.keyword, ast.Subscript, ast.Slice, ast.Tuple, ast.List, ast.Dict, ast.ListComp,
-    ast.GeneratorExp, ast.comprehension, ast.JoinedStr, ast.FormattedValue, ast.If, ast.For, ast.Raise,
+    ast.GeneratorExp, ast.DictComp, ast.comprehension, ast.JoinedStr, ast.FormattedValue, ast.If, ast.For, ast.Raise,
     ast.Try, ast.ExceptHandler, ast.IfExp, ast.BinOp, ast.UnaryOp, ast.BoolOp, ast.Compare, ast.operator,
     ast.unaryop, ast.boolop, ast.cmpop,
 )  # fmt: skip
@@ -22,6 +22,8 @@ BUILTINS = frozenset((
     "ImportError", "ValueError", "bool", "dict", "enumerate", "float", "int", "isinstance", "len", "list",
     "map", "str", "type",
 ))  # fmt: skip
+# What a loop over layers runs over, and nothing else may be made with it.
+LOOPING = frozenset(("range", "reversed"))
 NUMPY = frozenset((
     "abs", "absolute", "arange", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctanh", "argmax",
     "asarray", "broadcast_to", "cos", "cosh", "diagonal", "dtype", "einsum", "exp", "expm1", "eye", "float32",
@@ -38,7 +40,7 @@ NUMPY |= {
     "add", "array", "copyto", "divide", "empty", "equal", "greater", "greater_equal", "less", "less_equal",
     "logical_not", "matmul", "multiply", "negative", "not_equal", "ones", "power", "square", "subtract",
 }  # fmt: skip
-METHODS |= {"dot", "reduce", "reshape"}
+METHODS |= {"dot", "reduce", "reshape", "take"}
 IMPORTS = ("import numpy as np", "from scipy.special import erf")
 
 
@@ -54,9 +56,10 @@ def check_source(source: str) -> ast.Module:
         raise LoweringError(
             f"generated source, line {error.lineno}: {error.msg}; this is a fault of deltaform"
         ) from error
-    bound = _bound_names(tree)
+    bound = _bound_names(tree) | BUILTINS
+    loops = _looping_names(tree)
     for node in ast.walk(tree):
-        fault = _fault(node, bound)
+        fault = None if node in loops else _fault(node, bound)
         if fault is not None:
             line = getattr(node, "lineno", "?")
             raise LoweringError(
@@ -78,13 +81,63 @@ def _bound_names(tree: ast.Module) -> set[str]:
     return bound
 
 
+def _looping_names(tree: ast.Module) -> set[ast.AST]:
+    """The names in `range(2, 9)` and `reversed(range(2, 9))`, where these are what a loop runs over."""
+    loops = (node for node in ast.walk(tree) if isinstance(node, (ast.For, ast.comprehension)))
+    return {name for loop in loops for name in _range_names(loop.iter)}
+
+
+def _range_names(node: ast.AST) -> list[ast.AST]:
+    """`range`, or `reversed` and `range`, if a node runs over whole numbers that are written out; none otherwise."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.keywords:
+        return []
+    if node.func.id == "reversed" and len(node.args) == 1:
+        inner = _range_names(node.args[0])
+        return [node.func, *inner] if len(inner) == 1 else []
+    return [node.func] if node.func.id == "range" and node.args and all(map(_is_whole_number, node.args)) else []
+
+
+def _is_whole_number(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and type(node.value) is int
+
+
+def _is_by_layer(node: ast.DictComp) -> bool:
+    """Whether it is {l: params[f"W{l}"] for l in ...}, over numbers that are written out."""
+    over = node.generators[0]
+    if len(node.generators) > 1 or over.ifs or not isinstance(over.target, ast.Name):
+        return False
+    letter = over.target.id
+    numbers = isinstance(over.iter, ast.Tuple) and all(map(_is_whole_number, over.iter.elts))
+    return (
+        (numbers or bool(_range_names(over.iter)))
+        and ast.unparse(node.key) == letter
+        and isinstance(node.value, ast.Subscript)
+        and ast.unparse(node.value.value) == "params"
+        and _is_key(node.value.slice, letter)
+    )
+
+
+def _is_key(node: ast.AST, letter: str) -> bool:
+    """Whether it is f"W{l}": a name and the number of the layer."""
+    return (
+        isinstance(node, ast.JoinedStr)
+        and len(node.values) == 2
+        and isinstance(node.values[0], ast.Constant)
+        and isinstance(node.values[1], ast.FormattedValue)
+        and ast.unparse(node.values[1].value) == letter
+        and node.values[1].format_spec is None
+    )
+
+
 def _fault(node: ast.AST, bound: set[str]) -> str | None:
     if not isinstance(node, NODES):
         return type(node).__name__
     if isinstance(node, (ast.Import, ast.ImportFrom)) and ast.unparse(node) not in IMPORTS:
         return ast.unparse(node)
-    if isinstance(node, ast.Name) and node.id not in bound | BUILTINS:
+    if isinstance(node, ast.Name) and node.id not in bound:
         return f"the name {node.id}"
+    if isinstance(node, ast.DictComp) and not _is_by_layer(node):
+        return f"the dict {ast.unparse(node)}"
     if isinstance(node, ast.Name) and node.id.startswith("__"):
         return f"the name {node.id}"
     if isinstance(node, ast.Attribute):

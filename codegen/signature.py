@@ -162,7 +162,7 @@ def _code_names(derivation: Derivation) -> dict[str, str]:
     sizes = {s for tensor in derivation.tensors.values() for n in tensor.shape for s in n.free_symbols}
     for symbol in sorted(sizes, key=str):
         assert isinstance(symbol, Symbol)
-        if symbol.name in taken | set(names.values()):
+        if symbol.name in taken or symbol.name in names.values():
             names[symbol.name] = _free(symbol.name, taken)
         taken.add(names.get(symbol.name, symbol.name))
     return names

@@ -10,6 +10,7 @@ from sympy import Symbol
 
 from codegen.arrays import ArrayProgram
 from codegen.lowering import lower
+from codegen.recording import outline_of
 from codegen.safety import check_source
 from codegen.signature import Signature, signature
 from codegen.targets import TARGETS
@@ -66,10 +67,8 @@ def array_programs(derivation: Derivation, contract: Signature) -> dict[str, Arr
     """The array programs of the three functions, cut from one lowering."""
     lowered = lower(derivation.equations, derivation.tensors, derivation.program)
     taken = frozenset(derivation.tensors) | frozenset(contract.code_names.values())
-    taken |= {str(s) for t in derivation.tensors.values() for n in t.shape for s in n.free_symbols} | {
-        "dtype",
-        "params",
-    }
+    extents = {extent for tensor in derivation.tensors.values() for extent in tensor.shape}
+    taken |= {str(symbol) for extent in extents for symbol in extent.free_symbols} | {"dtype", "params"}
     objective = derivation.program.objective
     gradients = tuple(contract.gradients.values())
     return {
@@ -99,11 +98,15 @@ def title_of(derivation: Derivation) -> str:
 
 
 def _check_letters(equations: tuple[Equation, ...]) -> None:
+    checked: set[Symbol] = set()
     for equation in equations:
-        symbols = {s for e in (equation.lhs, equation.rhs, *equation.tensor.shape) for s in e.atoms(Symbol)}
-        for symbol in sorted(symbols, key=str):
+        outline = outline_of(equation)
+        symbols = {*outline.skeleton.names, *outline.letters} - checked
+        symbols |= {symbol for extent in equation.tensor.shape for symbol in extent.free_symbols} - checked
+        for symbol in sorted(symbols, key=lambda symbol: str(symbol.name)):
             if not IDENTIFIER.match(symbol.name):
                 raise NameRefused(
                     f"equation for {equation.tensor.key}: symbol {ascii(symbol.name)[:60]} must be a letter "
                     "followed by letters, digits or underscores to stand in code"
                 )
+        checked |= symbols

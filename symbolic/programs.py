@@ -105,7 +105,11 @@ class Program:
 
     def value_of(self, extent: Expr) -> Expr:
         """A size with its number filled in, where one is known."""
-        return extent.xreplace({symbol: Integer(number) for symbol, number in self.sizes.items()})
+        return extent.xreplace(self._numbers)
+
+    @cached_property
+    def _numbers(self) -> dict[Symbol, Integer]:
+        return {symbol: Integer(number) for symbol, number in self.sizes.items()}
 
 
 class HasProgram(Protocol):

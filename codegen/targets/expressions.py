@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from sympy import Expr, Sum, true
+from sympy import Expr, Indexed, Sum, Symbol, true
 from sympy.printing.str import StrPrinter
 
 from codegen.arrays import Node
@@ -21,6 +21,7 @@ BINARY = {
 }  # fmt: skip
 # Operations where a op (b op c) is a different computation from (a op b) op c.
 LEFT_ASSOCIATIVE = frozenset({"subtract", "divide", "matmul", "multiply"})
+NO_NAMES: Mapping[str, str] = {}
 HELPERS = {"logistic": "_logistic", "log1pexp": "_log1pexp", "erf": "erf"}
 
 
@@ -128,7 +129,20 @@ def size_text(size: Expr, names: Mapping[str, str]) -> str:
 
 
 class _CommentPrinter(StrPrinter):
-    """Index notation in one line: sum_s(W1[j, s]*x[p, s])."""
+    """Index notation in one line: sum_s(W1[j, s]*x[p, s]).
+
+    names: what a tensor or size is called, where that is not its key.
+    """
+
+    def __init__(self, names: Mapping[str, str]) -> None:
+        super().__init__()
+        self.names = names
+
+    def _print_Symbol(self, node: Symbol) -> str:
+        return self.names.get(node.name, node.name)
+
+    def _print_Indexed(self, node: Indexed) -> str:
+        return f"{self._print(node.base.label)}[{', '.join(map(self._print, node.indices))}]"
 
     def _print_Sum(self, node: Sum) -> str:
         letters = ", ".join(str(limit[0]) for limit in node.limits)
@@ -142,7 +156,10 @@ class _CommentPrinter(StrPrinter):
         return f"({', '.join(parts)})"
 
 
-def equation_text(equation: Equation) -> str:
-    """`equation` in index notation as plain text: z1[p, j] = sum_s(W1[j, s]*x[p, s]) + b1[j]."""
-    printer = _CommentPrinter()
+def equation_text(equation: Equation, names: Mapping[str, str] = NO_NAMES) -> str:
+    """`equation` in index notation as plain text: z1[p, j] = sum_s(W1[j, s]*x[p, s]) + b1[j].
+
+    names: what a tensor or size is called, where that is not its key.
+    """
+    printer = _CommentPrinter(names)
     return f"{printer.doprint(equation.lhs)} = {printer.doprint(equation.rhs)}"
