@@ -144,12 +144,23 @@ class OrderedPrinter(Printer):
         self._slots: dict[Symbol, Basic] = {}
         self._names: Names = {}
         self._value_of: Callable[[Expr], Expr] | None = None
+        self._scope: tuple[object, ...] = ()
+        self._texts: dict[tuple[Basic, bool], str] = {}
         self.widths = widths_of_layers(tensors, notation)
 
     # ------------------------------------------------------------------ brackets and order
 
     def _text(self, node: Basic) -> str:
-        return str(self._print(node))
+        """How a part of an expression is printed. A sum and a product print each part to find its place before they
+        print it there, and so do the parts: what was printed in this scope is remembered.
+        """
+        scope = (self._slots, self._names, self._value_of)
+        if scope != self._scope:
+            self._scope, self._texts = scope, {}
+        texts, known = self._texts, (node, self._marking)
+        if known not in texts:
+            texts[known] = str(self._print(node))
+        return texts[known]
 
     def _bracketed(self, node: Basic, at_least: int) -> str:
         text = self._text(node)

@@ -318,7 +318,11 @@ def test_the_reader_refuses_what_could_be_read_in_two_ways(text):
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.from_regex(_SYMBOL["argument"], fullmatch=True).filter(lambda text: not text.endswith("\n")))
+@given(
+    st.from_regex(re.compile("".join(_SYMBOL["argument"]), re.ASCII), fullmatch=True).filter(
+        lambda text: not text.endswith("\n")
+    )
+)
 def test_whatever_a_notation_may_hold_can_be_written(latex):
     text = unicode_math(latex)
     assert text and "\\" not in text
