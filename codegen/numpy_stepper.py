@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen import memory
+from codegen.batches import Uncopied, check_batch, check_rows
 from codegen.functions import namespace_of
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
@@ -24,7 +25,7 @@ WHY = (
 )
 
 
-class NumpyStepper:
+class NumpyStepper(Uncopied):
     """See `codegen.steppers.Stepper`.
 
     source:     the text of the generated module.
@@ -40,9 +41,9 @@ class NumpyStepper:
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
         self.source = stepper_source(planned)
         self._empty = memory.empty if "aligned" in passes else np.empty
-        self.flat, self.gradient, *slots = (self._zeros(request) for _ in range(2 + len(optimizer.slots)))
+        self._flat, self.gradient, *slots = (self._zeros(request) for _ in range(2 + len(optimizer.slots)))
         self.memory = Memory(dict(zip(optimizer.slots, slots, strict=True)), planned.views)
-        self.params = planned.views(self.flat)
+        self._params = planned.views(self._flat)
         self.idle = -1
         self._shapes = planned.argument_shapes()
         namespace = namespace_of(self.source)
@@ -50,19 +51,27 @@ class NumpyStepper:
         # What `build` is given last: the update, where there is one.
         self._update: tuple[Callable[[float], None], ...] = ()
         if planned.update:
-            given = (self.flat, self.gradient, *slots, self.memory.count)
+            given = (self._flat, self.gradient, *slots, self.memory.count)
             self._update = (namespace["build_update"](*given, self._empty),)
         self._built: dict[int, tuple[Callable[..., float], Callable[..., int]]] = {}
         self._x, self._y = ((request.batch_size, *shape) for shape in self._shapes)
         self._dtype = request.dtype
         self.train_step, _ = self._for(request.batch_size)
 
+    @property
+    def flat(self) -> NDArray:
+        return self._flat
+
+    @property
+    def params(self) -> dict[str, NDArray]:
+        return dict(self._params)
+
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
-        try:
-            fits = X.shape == self._x and Y.shape == self._y and X.dtype == Y.dtype == self._dtype
-        except AttributeError:
-            fits = False
-        loss = (self.train_step if fits else self._other(X, Y))(X, Y, rate)
+        fits = X.__class__ is Y.__class__ is np.ndarray and X.dtype == Y.dtype == self._dtype
+        if not fits or X.shape != self._x or Y.shape != self._y:
+            loss = self._other(X, Y)(X, Y, float(rate))
+        else:
+            loss = self.train_step(X, Y, float(rate))
         # One entry tells nearly always; the rest is read where it is 0.
         self.idle = -1 if self.gradient[-1] or self.gradient.any() else 0
         return loss
@@ -70,14 +79,16 @@ class NumpyStepper:
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         self.idle = -1
         losses = np.empty(len(batches))
-        self._check_rows(X, Y, batches)
+        self._other(X, Y)
         first = 0
         while first < len(batches):
             size, last = len(batches[first]), first + 1
             while last < len(batches) and len(batches[last]) == size:
                 last += 1
+            run = np.asarray(batches[first:last])
+            check_rows(run.reshape(-1), len(X))
             _, train_epoch = self._for(size)
-            idle = train_epoch(X, Y, batches[first:last], rate, losses[first:last])
+            idle = train_epoch(X, Y, run, float(rate), losses[first:last])
             if self.idle < 0 and idle >= 0:
                 self.idle = first + idle
             first = last
@@ -85,34 +96,22 @@ class NumpyStepper:
 
     def _other(self, X: NDArray, Y: NDArray) -> Callable[..., float]:
         """The function for a batch of another size, if X and Y are one."""
-        for name, array, shape in (("X", X, self._shapes[0]), ("Y", Y, self._shapes[1])):
-            if not isinstance(array, np.ndarray) or array.dtype != self.flat.dtype:
-                found = getattr(array, "dtype", type(array).__name__)
-                raise DataError(f"{name} is {found}, but the stepper computes in {self.flat.dtype}: convert it")
-            if array.ndim != 1 + len(shape) or array.shape[1:] != shape or len(array) == 0:
-                wanted = ", ".join(("N", *map(str, shape)))
-                raise DataError(f"{name} has shape {array.shape}; required is ({wanted}), with N at least 1")
-        if len(X) != len(Y):
-            raise DataError(f"X has {len(X)} rows and Y has {len(Y)}; row p of both must be one example")
+        check_batch(X, Y, self._shapes)
+        for name, array in (("X", X), ("Y", Y)):
+            if array.dtype != self._dtype:
+                raise DataError(f"{name} is {array.dtype}, but the stepper computes in {self._dtype}: convert it")
         return self._for(len(X))[0]
 
     def _for(self, size: int) -> tuple[Callable[..., float], Callable[..., int]]:
         """train_step and train_epoch for batches of this size."""
         if size not in self._built:
-            self._built[size] = self._build(self.flat, self.gradient, size, self._empty, *self._update)
+            self._built[size] = self._build(self._flat, self.gradient, size, self._empty, *self._update)
         return self._built[size]
 
     def _zeros(self, request: Request) -> NDArray:
         made = self._empty((request.count,), request.dtype)
         made[...] = 0
         return made
-
-    def _check_rows(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray]) -> None:
-        self._other(X[:1], Y[:1])
-        if len(X) != len(Y):
-            raise DataError(f"X has {len(X)} rows and Y has {len(Y)}; row p of both must be one example")
-        if any(len(rows) == 0 or rows.min() < 0 or rows.max() >= len(X) for rows in batches):
-            raise DataError(f"a batch is empty or has a number of a row that is none of 0 to {len(X) - 1}")
 
 
 def _plan(request: Request, passes: frozenset[str] = ALL) -> Plan:

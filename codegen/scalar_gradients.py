@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -31,22 +30,23 @@ class ScalarGradients:
         planned = plan(derivation, 1)
         self.source = gradient_source(planned, keys)
         self._compute: Any = module_of(self.source).loss_and_gradients
-        self._count = len(planned.parameters)
-        self._arrays = operator.itemgetter(*planned.parameters)
+        self._keys = tuple(planned.parameters)
         self._pack = struct.Struct(f"{flat.size}d").pack_into
-        self._flat = flat
+        self._memory = flat.data
         self._checks = [(place - len(values), one.hold_for) for place, one in enumerate(values) if not one.are_any]
 
     def __call__(self, params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> float | None:
         """The loss; None, with nothing written, where something does not fit or Python refuses to compute."""
         try:
-            given = [array.tolist() for array in (*self._arrays(params), *arrays) if array.dtype is FLOAT64]
-            if len(params) != self._count or not all(hold(given[place][0]) for place, hold in self._checks):
+            given = [
+                array.tolist() for array in (*map(params.__getitem__, self._keys), *arrays) if array.dtype is FLOAT64
+            ]
+            if len(params) != len(self._keys) or not all(hold(given[place][0]) for place, hold in self._checks):
                 return None
             value, gradients = self._compute(given)
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return None
-        self._pack(self._flat, 0, *gradients)
+        self._pack(self._memory, 0, *gradients)
         return value
 
 

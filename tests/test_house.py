@@ -14,7 +14,7 @@ STANDARD = {
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
     "signal", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing",
     "unicodedata", "warnings", "webbrowser", "base64", "html", "xml",
-    "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect",
+    "zipfile", "zlib", "tokenize", "errno", "stat", "numbers", "builtins", "inspect", "struct",
 }  # fmt: skip
 
 # The optional packages of the mathematics, by the module that imports them.

@@ -139,7 +139,7 @@ def test_the_choice():
         ((X, Y[:4]), "X has 23 rows and Y has 4"),
         ((X[:, :2], Y), r"X has shape \(23, 2\); required is \(N, 3\)"),
         ((X[0], Y[0]), r"X has shape \(3,\); required is \(N, 3\)"),
-        ((X.tolist(), Y), "X is list"),
+        ((X.tolist(), Y), "X is a list"),
     ],
 )
 def test_a_stepper_refuses(given, message):
