@@ -17,7 +17,6 @@ TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 RATE = 0.1
 # A kind of stepper and the examples a step. Numba compiles one function in all.
 KINDS = [("numpy", 4), ("numpy", 1), ("scalar", 1), ("textbook", 4), ("numba", 4)]
-OURS = [one for one in KINDS if one[0] != "numpy"]
 
 
 @pytest.fixture(autouse=True, scope="module")

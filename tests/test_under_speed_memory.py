@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from steps import (
     KINDS,
-    OURS,
     RATE,
     TEXT,
     close,
@@ -95,7 +94,7 @@ def test_what_does_not_fit_is_refused_and_moves_no_weight(kind, size):
     step_is_right(made, params, X, Y)
 
 
-@pytest.mark.parametrize(("kind", "size"), OURS)
+@pytest.mark.parametrize(("kind", "size"), KINDS)
 def test_masked_arrays_are_refused(kind, size):
     params, X, Y = given(size)
     made = stepper(kind, size, params)
@@ -175,7 +174,7 @@ def test_what_a_caller_does_to_the_answer_changes_no_later_one():
     workspace_is_right(made, params, X, Y)
 
 
-@pytest.mark.parametrize(("kind", "size"), OURS)
+@pytest.mark.parametrize(("kind", "size"), KINDS)
 def test_the_vector_of_weights_is_written_into_and_not_replaced(kind, size):
     params, X, Y = given(size)
     made = stepper(kind, size, params)
@@ -208,7 +207,7 @@ def test_what_writes_into_its_own_memory_is_not_copied(duplicate):
     params, _, _ = given(4)
     with pytest.raises(UsageError, match="a Workspace cannot be copied or pickled"):
         duplicate(workspace(4))
-    for kind, size in OURS:
+    for kind, size in KINDS:
         if kind != "numba" or not missing():
             with pytest.raises(UsageError, match="Stepper cannot be copied or pickled"):
                 duplicate(stepper(kind, size, params))
@@ -245,7 +244,7 @@ def test_rates(kind, size):
             train(derived(TEXT)[0], X, Y, epochs=1, learning_rate=rate, batch_size=size)
 
 
-@pytest.mark.parametrize(("kind", "size"), OURS)
+@pytest.mark.parametrize(("kind", "size"), KINDS)
 def test_a_rate_of_another_precision_makes_no_weight_coarser(kind, size):
     params, X, Y = given(size)
     made = stepper(kind, size, params)
