@@ -25,7 +25,7 @@ class GradientCheck:
     checked:    how many of its elements were disturbed.
     error:      the largest |gradient - numeric|, relative to the largest of the two in this array; infinite where
                 one of them is no finite number.
-    where:      the element with that error.
+    where:      the element with that error, of several the one with the largest gradient.
     found, numeric: the two values there.
     ok:         whether error is within the tolerance.
     """
@@ -129,7 +129,9 @@ def _compared(
     finite = np.isfinite(found) & np.isfinite(numeric)
     difference = np.full(found.shape, np.inf)
     difference[finite] = np.abs(found[finite] - numeric[finite])
-    worst = int(np.argmax(difference))
+    largest = np.flatnonzero(difference == difference.max())
+    # Where all agree to the last bit, the largest entry says more than a zero.
+    worst = int(largest[np.argmax(np.abs(found[largest]))])
     # A gradient that is zero on both sides agrees; NaN or infinity on either side is as wrong as can be.
     scale = max(float(np.max(np.abs(numeric))), float(np.max(np.abs(found)))) if finite.all() else 1.0
     error = float(difference[worst]) / scale if scale > 0 else 0.0
