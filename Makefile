@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 help:
 	@echo "make demo    derive, verify, write, generate and train a network on handwritten digits (files in out/)"
 	@echo "make test    everything that must pass: ruff, mypy, pytest"
-	@echo "make bench   how long importing, deriving (by depth) and a step of training take, beside others (files in out/)"
+	@echo "make bench   how long importing, deriving and a step of training take, beside other libraries (files in out/)"
 	@echo "make clean   remove $(VENV), out/ and caches"
 	@echo "PYTHON=...   the Python (3.11 or newer) that $(VENV) is made with, now $(PYTHON)"
 
@@ -28,6 +28,7 @@ bench: $(VENV)/bench.stamp
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/derivation.py
 	mkdir -p out
+	$(BIN)/python benchmarks/passes.py --json out/passes.json
 	$(BIN)/python benchmarks/training.py --json out/training.json --plot out/training.png
 
 $(VENV)/created.stamp:

@@ -7,6 +7,7 @@ for the case that the first has a hole.
 from __future__ import annotations
 
 import ast
+from functools import lru_cache
 
 from symbolic.errors import LoweringError
 
@@ -44,8 +45,10 @@ METHODS |= {"dot", "reduce", "reshape", "take"}
 IMPORTS = ("import numpy as np", "from scipy.special import erf")
 
 
+@lru_cache(maxsize=4)
 def check_source(source: str) -> ast.Module:
-    """The syntax tree of `source`, if it contains nothing but what generated modules need.
+    """The syntax tree of `source`, if it contains nothing but what generated modules need. Not to be changed: source
+    that was checked to be written is often run next, and is not checked again.
 
     Raises:
         LoweringError: names the line and the construct.
