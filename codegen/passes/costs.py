@@ -22,14 +22,15 @@ CALL, ROW = 0.35, 0.02
 IN_ORDER, ACROSS, SUMMED = 2.5e-5, 5e-5, 2e-5  # a byte
 MULTIPLICATIONS = 1e5 * 4  # a microsecond, times bytes of an entry
 UNALIGNED = 0.05
-TURNED = 1e-4  # a byte that is copied to the other order of axes
+# A byte that is copied to the other order of axes, in a matrix that the nearest cache holds and in a larger one.
+TURNED, TURNED_FAR, NEAREST = 1e-4, 2.5e-4, 2**15
 # How much longer than A B a product takes, by which of its factors is transposed: up to SMALL multiplications in
 # float32 and in float64, and above.
 SMALL = 1e6
 SLOWER = {
     (False, False): (0.0, 0.0, 0.0),
     (True, False): (0.03, 0.03, 0.01),
-    (False, True): (0.85, 0.45, 0.04),
+    (False, True): (0.85, 0.45, 0.03),
     (True, True): (0.12, 0.08, 0.05),
 }
 
@@ -49,7 +50,8 @@ class Costs:
 
     def turning(self, entries: int) -> float:
         """A matrix copied to the other order of axes."""
-        return CALL + TURNED * entries * self.itemsize
+        size = entries * self.itemsize
+        return CALL + (TURNED if size <= NEAREST else TURNED_FAR) * size
 
     def bias(self, units: int) -> float:
         """A bias added to each column, and its gradient as a product with ones."""
