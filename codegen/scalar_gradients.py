@@ -13,7 +13,7 @@ from codegen.quick_checks import Values
 from codegen.scalar_stepper import module_of
 from codegen.small_kinds import SCALAR
 from codegen.steppers import Request
-from codegen.targets.scalar_source import gradient_source
+from codegen.targets.scalar_gradient_source import scalar_gradient_source
 from codegen.unrolled_step import plan
 from symbolic.derivation import Derivation
 
@@ -28,26 +28,21 @@ class ScalarGradients:
 
     def __init__(self, derivation: Derivation, keys: Sequence[str], flat: NDArray, values: Sequence[Values]) -> None:
         planned = plan(derivation, 1)
-        self.source = gradient_source(planned, keys)
+        self.source = scalar_gradient_source(planned, keys)
         self._compute: Any = module_of(self.source).loss_and_gradients
-        self._keys = tuple(planned.parameters)
-        self._pack = struct.Struct(f"{flat.size}d").pack_into
-        self._memory = flat.data
-        self._checks = [(place - len(values), one.hold_for) for place, one in enumerate(values) if not one.are_any]
+        self._count = len(planned.parameters)
+        self._given = FLOAT64, struct.Struct(f"{flat.size}d").pack_into, flat.data
+        self._checks = [(place, one.hold_for) for place, one in enumerate(values) if not one.are_any]
 
     def __call__(self, params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> float | None:
         """The loss; None, with nothing written, where something does not fit or Python refuses to compute."""
         try:
-            given = [
-                array.tolist() for array in (*map(params.__getitem__, self._keys), *arrays) if array.dtype is FLOAT64
-            ]
-            if len(params) != len(self._keys) or not all(hold(given[place][0]) for place, hold in self._checks):
-                return None
-            value, gradients = self._compute(given)
+            for place, hold in self._checks:
+                if not hold(arrays[place][0].tolist()):
+                    return None
+            return self._compute(params, *arrays, *self._given) if len(params) == self._count else None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return None
-        self._pack(self._memory, 0, *gradients)
-        return value
 
 
 def is_served(derivation: Derivation, batch_size: int, dtype: np.dtype, microseconds: float) -> bool:

@@ -43,8 +43,8 @@ RATE = "rate"
 # Names that the text around the statements uses.
 OWN = frozenset({
     RATE, "parameters", "xs", "ys", "losses", "idle", "epoch", "stepping", "count", "numbers", "order", "zip", "len",
-    "float", "np", "njit", "math", "step", "place", "loss", "range", "theta", "X", "Y",
-    "given", "loss_and_gradients", *CALLS.values(),
+    "float", "float64", "np", "njit", "math", "step", "place", "loss", "range", "theta", "X", "Y",
+    "params", "pack", "memory", "loss_and_gradients", *CALLS.values(),
 })  # fmt: skip
 
 

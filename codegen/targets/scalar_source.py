@@ -7,11 +7,8 @@ what CPython is fastest at; sums are written out, and `stepping` and `epoch` kee
 from __future__ import annotations
 
 import ast
-import math
 import textwrap
-from collections.abc import Callable, Sequence
-
-import numpy as np
+from collections.abc import Callable
 
 from codegen.unrolled import CALLS
 from codegen.unrolled_step import Plan, UnrolledStep, names_tuple, pattern, plan, unrolled_step
@@ -56,46 +53,17 @@ def scalar_source(derivation: Derivation) -> str:
     return source
 
 
-def gradient_source(planned: Plan, keys: Sequence[str]) -> str:
-    """Source text of a module with `loss_and_gradients`, checked against the whitelist.
-
-    keys: of the parameters, in the order in which their gradients are returned.
-    """
-    step = unrolled_step(planned, rate=False)
-    parameters, first, nested = np.array(step.parameters, dtype=object), 0, []
-    changes: dict[str, tuple[str, ...]] = {}
-    for key, shape in planned.parameters.items():
-        last = first + math.prod(shape)
-        nested.append(pattern(parameters[first:last].reshape(shape)) if shape else step.parameters[first])
-        changes[key] = step.changes[first:last]
-        first = last
-    gradients = tuple(change for key in keys for change in changes[key])
-    taken_apart = f"({', '.join((*nested, pattern(step.input), pattern(step.target)))})"
-    lines = [
-        '"""The loss and all gradients, one number after the other, for lists with the numbers of each parameter, of',
-        f"X and of Y. The gradients are those of {', '.join(keys)}, in this order.",
-        '"""',
-        *_wrapped(f"{taken_apart} = given", ""),
-        *(line for block in step.body for line in block),
-        *_wrapped(f"return {step.loss}, {names_tuple(gradients)}", ""),
-    ]
-    body = textwrap.indent("\n".join(lines), INDENT)
-    text = _head(planned, step, "loss and gradients of one example") + f"\n\ndef loss_and_gradients(given):\n{body}\n"
-    check_scalar_source(text)
-    return text
-
-
 def source_of(planned: Plan, step: UnrolledStep) -> str:
     """The module's text. See its docstrings for what the functions take and give."""
     what = "gradient descent by single examples; learning rate and mean are taken in at the output"
-    parts = [_head(planned, step, what)]
+    parts = [head_of(planned, step, what)]
     bound = "".join(f", {name}={name}" for name in step.functions)
     parts.append(f"\n\ndef epoch(parameters, xs, ys, rate, losses{bound}):\n" + textwrap.indent(_epoch(step), INDENT))
     parts.append(f"\n\ndef stepping(parameters{bound}):\n" + textwrap.indent(_stepping(step), INDENT))
     return "".join(parts)
 
 
-def _head(planned: Plan, step: UnrolledStep, what: str) -> str:
+def head_of(planned: Plan, step: UnrolledStep, what: str) -> str:
     """Docstring and import."""
     title = " ".join("".join(c for c in planned.derivation.title if c.isascii() and c.isprintable()).split())
     title = "".join(c for c in title if c not in '\\"')[:100]
@@ -114,7 +82,7 @@ def _shapes(planned: Plan) -> str:
 
 def _epoch(step: UnrolledStep) -> str:
     """A loop over examples. What fails ends it before a parameter of that example has moved."""
-    names = "\n".join(_wrapped(names_tuple(step.parameters), ""))
+    names = "\n".join(wrapped(names_tuple(step.parameters), ""))
     lines = [
         '"""One step for each example of `xs` and `ys`, lists of lists. Appends the loss before each step, and returns',
         "the parameters and the place of the first step without any gradient, -1 if there was none. It ends before a",
@@ -126,12 +94,12 @@ def _epoch(step: UnrolledStep) -> str:
         f"{INDENT}for {pattern(step.input[0])}, {pattern(step.target[0])} in zip(xs, ys):",
         *(2 * INDENT + line for block in step.body for line in block),
         f"{2 * INDENT}losses.append({step.loss})",
-        *(2 * INDENT + line for line in _wrapped(f"if {step.idle} and idle < 0:", "")),
+        *(2 * INDENT + line for line in wrapped(f"if {step.idle} and idle < 0:", "")),
         f"{3 * INDENT}idle = len(losses) - 1",
         *(2 * INDENT + line for block in step.updates for line in block),
         "except (ArithmeticError, ValueError):",
         f"{INDENT}pass",
-        *_wrapped(f"parameters = {names_tuple(step.parameters)}", ""),
+        *wrapped(f"parameters = {names_tuple(step.parameters)}", ""),
         "return parameters, idle",
     ]
     return "\n".join(lines) + "\n"
@@ -139,7 +107,7 @@ def _epoch(step: UnrolledStep) -> str:
 
 def _stepping(step: UnrolledStep) -> str:
     """A coroutine: it is sent an example, and yields."""
-    names = "\n".join(_wrapped(names_tuple(step.parameters), ""))
+    names = "\n".join(wrapped(names_tuple(step.parameters), ""))
     lines = [
         '"""A coroutine that is sent (X, Y, rate), two lists of one list and a number, and yields the loss before that',
         "step; the loss in a list, if there was no gradient; and the parameters, if the step could not be done.",
@@ -153,16 +121,16 @@ def _stepping(step: UnrolledStep) -> str:
         *(2 * INDENT + line for block in step.body for line in block),
         f"{2 * INDENT}answer = {step.loss}",
         f"{INDENT}except (ArithmeticError, ValueError, TypeError):",
-        *(2 * INDENT + line for line in _wrapped(f"answer = {names_tuple(step.parameters)}", "")),
+        *(2 * INDENT + line for line in wrapped(f"answer = {names_tuple(step.parameters)}", "")),
         f"{2 * INDENT}continue",
-        *(INDENT + line for line in _wrapped(f"if {step.idle}:", "")),
+        *(INDENT + line for line in wrapped(f"if {step.idle}:", "")),
         f"{2 * INDENT}answer = [answer]",
         *(INDENT + line for block in step.updates for line in block),
     ]
     return "\n".join(lines) + "\n"
 
 
-def _wrapped(line: str, prefix: str) -> list[str]:
+def wrapped(line: str, prefix: str) -> list[str]:
     """A long line broken at spaces inside brackets; conditions are put into brackets."""
     if len(line) <= 100:
         return [prefix + line]
@@ -179,7 +147,7 @@ def check_scalar_source(source: str) -> ast.Module:
     Raises:
         LoweringError: names the line and the construct.
     """
-    return check_tree(source, NODES, BUILTINS, _import_fault, _attribute_fault)
+    return check_tree(source, NODES, BUILTINS, import_fault, _attribute_fault)
 
 
 def check_tree(
@@ -227,7 +195,7 @@ def check_tree(
     return tree
 
 
-def _import_fault(node: ast.Import | ast.ImportFrom) -> bool:
+def import_fault(node: ast.Import | ast.ImportFrom) -> bool:
     allowed = isinstance(node, ast.ImportFrom) and node.module == "math" and node.level == 0
     return not allowed or any(alias.asname or alias.name not in CALLS.values() for alias in node.names)
 
