@@ -123,11 +123,12 @@ def stepper(target: str) -> Callable[[Workload, str], Competitor]:
         found = Competitor(None, step, epoch, lambda: dict(one.params), None, one.why)
         if target == "numpy":
             space = lambdify(derivation).workspace(batch, dtype)
-            params, last = workload.params(dtype), {}
+            params, (one_x, one_y), last = workload.params(dtype), first, {}
 
             def gradient(count: int) -> None:
                 for _ in range(count):
-                    last.update(space.loss_and_gradients(params, *first)[1])
+                    _, gradients = space.loss_and_gradients(params, one_x, one_y)
+                last.update(gradients)
 
             found.gradient, found.gradients = gradient, lambda: last
         return found

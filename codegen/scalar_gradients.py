@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,32 +17,35 @@ from codegen.targets.scalar_gradient_source import scalar_gradient_source
 from codegen.unrolled_step import plan
 from symbolic.derivation import Derivation
 
+Compute = Callable[[dict[str, NDArray], tuple[NDArray, ...]], float | None]
 FLOAT64 = np.dtype(np.float64)
 
 
-class ScalarGradients:
-    """Writes the gradients of `keys` into `flat`, one after the other.
+def scalar_gradients(
+    derivation: Derivation, keys: Sequence[str], flat: NDArray, values: Sequence[Values]
+) -> tuple[str, Compute]:
+    """The text of the code, and a function of (params, (X, Y)) that writes the gradients of `keys` into `flat`, one
+    after the other, and returns the loss; None, with nothing written, where something does not fit or Python refuses to
+    compute.
 
-    source: the text of the code. values: what those of X and of Y must be.
+    values: what those of X and of Y must be.
     """
+    planned = plan(derivation, 1)
+    source = scalar_gradient_source(planned, keys)
+    compute: Any = module_of(source).loss_and_gradients
+    count, pack, memory = len(planned.parameters), struct.Struct(f"{flat.size}d").pack_into, flat.data
+    checks = [(place, one.hold_for) for place, one in enumerate(values) if not one.are_any]
 
-    def __init__(self, derivation: Derivation, keys: Sequence[str], flat: NDArray, values: Sequence[Values]) -> None:
-        planned = plan(derivation, 1)
-        self.source = scalar_gradient_source(planned, keys)
-        self._compute: Any = module_of(self.source).loss_and_gradients
-        self._count = len(planned.parameters)
-        self._given = FLOAT64, struct.Struct(f"{flat.size}d").pack_into, flat.data
-        self._checks = [(place, one.hold_for) for place, one in enumerate(values) if not one.are_any]
-
-    def __call__(self, params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> float | None:
-        """The loss; None, with nothing written, where something does not fit or Python refuses to compute."""
+    def computed(params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> float | None:
         try:
-            for place, hold in self._checks:
+            for place, hold in checks:
                 if not hold(arrays[place][0].tolist()):
                     return None
-            return self._compute(params, *arrays, *self._given) if len(params) == self._count else None
+            return compute(params, *arrays, FLOAT64, pack, memory) if len(params) == count else None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             return None
+
+    return source, computed
 
 
 def is_served(derivation: Derivation, batch_size: int, dtype: np.dtype, microseconds: float) -> bool:

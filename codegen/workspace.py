@@ -15,7 +15,7 @@ from codegen.initialization import checked_dtype, shape_of
 from codegen.passes.planning import plan
 from codegen.passes.table import ALL
 from codegen.quick_checks import Values, are_arrays
-from codegen.scalar_gradients import ScalarGradients, is_served
+from codegen.scalar_gradients import Compute, is_served, scalar_gradients
 from codegen.signature import signature
 from codegen.source import module_source
 from codegen.targets.stepper_source import stepper_source
@@ -55,12 +55,11 @@ class Workspace(Uncopied):
         # The module's own error class would be none of our family.
         self._checked["DataError"] = DataError
         self._compute: Any = namespace_of(self.source)["build"](self._flat, self.batch_size, empty)
-        self._scalar: ScalarGradients | None = None
+        self._scalar: Compute | None = None
         microseconds = planned.costs.estimate(planned.graph, planned.listing)
         if passes == ALL and is_served(derivation, self.batch_size, self.dtype, microseconds):
             keys = sorted(planned.wrt, key=lambda key: self._views[key].ctypes.data)
-            self._scalar = ScalarGradients(derivation, keys, self._flat, self._values)
-            self.source = self._scalar.source
+            self.source, self._scalar = scalar_gradients(derivation, keys, self._flat, self._values)
 
     @property
     def flat(self) -> NDArray:
@@ -68,7 +67,7 @@ class Workspace(Uncopied):
 
     @property
     def gradients(self) -> dict[str, NDArray]:
-        return dict(self._views)
+        return self._views.copy()
 
     def loss_and_gradients(self, params: dict[str, NDArray], *arrays: NDArray) -> tuple[float, dict[str, NDArray]]:
         """The objective and the gradients, for the arguments that the function of this name takes.
@@ -78,12 +77,13 @@ class Workspace(Uncopied):
                        workspace's own memory.
             UsageError: the workspace is closed.
         """
+        scalar = self._scalar
+        if scalar is not None and (loss := scalar(params, arrays)) is not None:
+            return loss, self._views.copy()
         if self._compute is None:
             raise UsageError("the workspace is closed: its memory was given back; make a new one")
-        if self._scalar is not None and (loss := self._scalar(params, arrays)) is not None:
-            return loss, dict(self._views)
         given = arrays if self._fits(params, arrays) else self._examined(params, arrays)
-        return self._compute(params, *given), dict(self._views)
+        return self._compute(params, *given), self._views.copy()
 
     def _fits(self, params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> bool:
         """Whether everything is beyond doubt just as it must be. What is not may still be right."""
