@@ -13,9 +13,10 @@ from codegen.functions import namespace_of
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
 from codegen.passes.planning import plan
+from codegen.passes.plans import Plan
 from codegen.passes.table import ALL
 from codegen.steppers import Kind, Request
-from codegen.targets.stepper_source import Plan, stepper_source
+from codegen.targets.stepper_source import stepper_source
 from codegen.targets.update_source import update_source
 from symbolic.errors import DataError, DeltaformError
 

@@ -35,7 +35,7 @@ def test_the_shown_code_is_the_generated_code():
 
 def test_the_python_of_the_readme_runs_in_order(capsys):
     names: dict[str, object] = {}
-    assert len(PYTHON) == 7
+    assert len(PYTHON) == 8
     for block in PYTHON:
         exec(compile(block, "README.md", "exec"), names)  # noqa: S102 (our own README)
     assert "all gradients agree" in capsys.readouterr().out

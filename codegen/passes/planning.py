@@ -18,11 +18,11 @@ from codegen.passes.costs import Costs
 from codegen.passes.equations import examples_extent, exchanged, feature_major, folded_step
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import listing
+from codegen.passes.plans import Block, Plan
 from codegen.passes.table import ALL
 from codegen.passes.weights import transposed_weights
 from codegen.signature import Signature, signature
 from codegen.source import check_derivation, title_of
-from codegen.targets.stepper_source import Block, Plan
 from symbolic.derivation import Derivation
 from symbolic.errors import LoweringError
 from symbolic.programs import Program
@@ -68,9 +68,8 @@ def plan(
     orders = feature_major(equations, tensors, count) if turned else {}
     equations, tensors = exchanged(equations, tensors, orders)
     if "weight_layout" in passes and owns_parameters:
-        weights = transposed_weights(
-            equations, tensors, gradients, lambda n: int(n.xreplace(numbers)), costs, turned and "folded_bias" in passes
-        )
+        folds = turned and "folded_bias" in passes
+        weights = transposed_weights(equations, tensors, gradients, numbers, costs, folds)
         equations, tensors = exchanged(equations, tensors, weights)
         orders |= weights
     step, factor = "", None

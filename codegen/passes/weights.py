@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sympy import Add, Expr, Indexed, Mul, Sum, preorder_traversal
+from sympy import Add, Expr, Indexed, Integer, Mul, Sum, preorder_traversal
 
 from codegen.passes.costs import Costs, product_letters
 from symbolic.tensors import Equation, Tensor, key_of
@@ -16,17 +16,22 @@ def transposed_weights(
     equations: Sequence[Equation],
     tensors: Mapping[str, Tensor],
     gradients: Mapping[str, str],
-    size: Size,
+    numbers: Mapping[Expr, Integer],
     costs: Costs,
-    folding: bool,
+    folds: bool,
 ) -> dict[str, tuple[int, ...]]:
     """Orders of axes for the matrices of weights, with their gradients, that are better kept as (inputs, units).
 
-    Compared are the products that a matrix or its gradient takes part in and, where `folding`, whether its bias can
-    be its last row, which leaves the length of the rows as it is.
+    Compared are the products that a matrix or its gradient takes part in and, where biases can be folded in
+    (`folds`), whether its bias can be its last row, which leaves the length of the rows as it is.
 
     gradients: key of the gradient by the key of its parameter.
+    numbers:   the sizes that are numbers.
     """
+
+    def size(extent: Expr) -> int:
+        return int(extent.xreplace(numbers))
+
     readers: dict[str, list[Equation]] = {}
     for equation in equations:
         for key in sorted({str(key_of(e)) for e in equation.rhs.atoms(Indexed)}):
@@ -40,7 +45,7 @@ def transposed_weights(
         for equation in (*readers.get(key, ()), makers[gradient]):
             plain += _cost(equation, (), size, costs)
             turned += _cost(equation, (key, gradient), size, costs)
-            inputs = _affine(equation, key, gradients) if folding else None
+            inputs = _affine(equation, key, gradients) if folds else None
             if inputs is not None:
                 units, width = (size(extent) for extent in tensors[key].shape)
                 turned += min(0.0, costs.folded_bias(units, width, inputs in makers) - costs.bias(units))

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
-from numpy.typing import NDArray
 from sympy import Expr, fraction
 
 from codegen.arrays import Node
 from codegen.passes.buffers import Buffer
-from codegen.passes.costs import Costs
-from codegen.passes.graph import Graph
-from codegen.passes.instructions import Instruction, Listing, Operand
+from codegen.passes.instructions import Instruction, Operand
+from codegen.passes.plans import Plan
 from codegen.targets.expressions import equation_text, expression
 from codegen.targets.numpy_source import ERF_IMPORT, INDENT, WIDTH
 
@@ -35,6 +32,7 @@ EPOCH = (
     "Writes the loss of each step, before its update, into `losses`. Returns the place of the first step whose",
     "gradient was 0 in every entry, -1 if there was none.",
 )
+OWN = frozenset({"P", "G", "N", "np", "dtype", "build", "empty", "update", "train_step", "learning_rate"})
 NUMPY_NAMES = {"absolute": "abs"}
 # Operations with an `out` that must be named, because by place it is deprecated.
 NAMED_OUT = frozenset({"maximum", "minimum"})
@@ -48,98 +46,17 @@ UFUNCS = frozenset(
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Block:
-    """Entries `first` to `last` of a flat vector, as an array of this shape under this name.
-
-    is_turned: it is the transpose of what a user knows by that name.
-    """
-
-    name: str
-    first: int
-    last: int
-    shape: tuple[int, ...]
-    is_turned: bool = False
-
-    def view(self, flat: NDArray) -> NDArray:
-        """In a user's order of axes."""
-        array = flat[self.first : self.last].reshape(self.shape)
-        return array.T if self.is_turned else array
-
-
-@dataclass(frozen=True)
-class Plan:
-    """Everything that a source is written from.
-
-    blocks:     parameters in the flat vector; none where they are handed in at each call.
-    gradients:  gradients in theirs.
-    arguments:  (key, name in code, whether the axes are exchanged) of inputs and targets.
-    shapes:     of one example of each argument, by key.
-    wrt:        key of the gradient by the key of what it belongs to.
-    factor:     what the learning rate is multiplied by to give `step`; None where no step is folded in.
-    update:     text of a function that makes the optimizer's update, which `build` is given; the gradients are then as
-                they are, or those of the negative of an objective to be maximised. "" where the step is P - G.
-    """
-
-    title: str
-    graph: Graph
-    listing: Listing
-    buffers: dict[str, Buffer]
-    costs: Costs
-    passes: frozenset[str]
-    dtype: str
-    count: Expr
-    objective: str
-    arguments: tuple[tuple[str, str, bool], ...]
-    parameters: tuple[str, ...]
-    blocks: tuple[Block, ...]
-    gradients: tuple[Block, ...]
-    step: str
-    factor: Expr | None
-    uphill: bool
-    taken: frozenset[str]
-    shapes: dict[str, tuple[int, ...]]
-    wrt: dict[str, str]
-    update: str = ""
-
-    def views(self, flat: NDArray) -> dict[str, NDArray]:
-        """The parameters in a flat vector, by key."""
-        found = {block.name: block.view(flat) for block in self.blocks}
-        for name, (weights, bias) in self.graph.joint.items():
-            both = found.pop(name)
-            found[weights], found[bias] = both[:, :-1], both[:, -1]
-        return {key: found[key] for key in self.parameters}
-
-    def gradient_views(self, flat: NDArray) -> dict[str, NDArray]:
-        """The gradients in a flat vector, by key of what they belong to."""
-        views = {block.name: block.view(flat) for block in self.gradients}
-        return {key: views[gradient] for key, gradient in self.wrt.items()}
-
-    def argument_shapes(self) -> tuple[tuple[int, ...], ...]:
-        """Shape of one example of each argument."""
-        return tuple(self.shapes[key] for key, _, _ in self.arguments)
-
-
 def stepper_source(plan: Plan) -> str:
-    """A module whose `build(P, G, N)` returns train_step(X, Y, learning_rate) -> loss before the update."""
+    """A module whose `build(P, G, N, empty)` returns train_step(X, Y, learning_rate) -> loss before the update, and
+    train_epoch; without blocks of parameters, `build(G, N, empty)` returns loss_and_gradients(params, X, Y).
+    """
     return _Writer(plan).module()
 
 
 class _Writer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.taken = (set(plan.taken) - set(plan.parameters)) | {
-            "P",
-            "G",
-            "N",
-            "np",
-            "dtype",
-            "build",
-            "empty",
-            "update",
-            "train_step",
-            "learning_rate",
-        }
+        self.taken = (set(plan.taken) - set(plan.parameters)) | OWN
         self.made: dict[Any, str] = {}
         self.setup: list[str] = []
         self.rows: dict[str, str] = {}

@@ -1,0 +1,85 @@
+"""What the passes arrive at, and a target writes down."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from numpy.typing import NDArray
+from sympy import Expr
+
+from codegen.passes.buffers import Buffer
+from codegen.passes.costs import Costs
+from codegen.passes.graph import Graph
+from codegen.passes.instructions import Listing
+
+
+@dataclass(frozen=True)
+class Block:
+    """Entries `first` to `last` of a flat vector, as an array of this shape under this name.
+
+    is_turned: it is the transpose of what a user knows by that name.
+    """
+
+    name: str
+    first: int
+    last: int
+    shape: tuple[int, ...]
+    is_turned: bool = False
+
+    def view(self, flat: NDArray) -> NDArray:
+        """In a user's order of axes."""
+        array = flat[self.first : self.last].reshape(self.shape)
+        return array.T if self.is_turned else array
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that a source is written from.
+
+    blocks:     parameters in the flat vector; none where they are handed in at each call.
+    gradients:  gradients in theirs.
+    arguments:  (key, name in code, whether the axes are exchanged) of inputs and targets.
+    shapes:     of one example of each argument, by key.
+    wrt:        key of the gradient by the key of what it belongs to.
+    factor:     what the learning rate is multiplied by to give `step`; None where no step is folded in.
+    update:     text of a function that makes the optimizer's update, which `build` is given; the gradients are then as
+                they are, or those of the negative of an objective to be maximised. "" where the step is P - G.
+    """
+
+    title: str
+    graph: Graph
+    listing: Listing
+    buffers: dict[str, Buffer]
+    costs: Costs
+    passes: frozenset[str]
+    dtype: str
+    count: Expr
+    objective: str
+    arguments: tuple[tuple[str, str, bool], ...]
+    parameters: tuple[str, ...]
+    blocks: tuple[Block, ...]
+    gradients: tuple[Block, ...]
+    step: str
+    factor: Expr | None
+    uphill: bool
+    taken: frozenset[str]
+    shapes: dict[str, tuple[int, ...]]
+    wrt: dict[str, str]
+    update: str = ""
+
+    def views(self, flat: NDArray) -> dict[str, NDArray]:
+        """The parameters in a flat vector, by key."""
+        found = {block.name: block.view(flat) for block in self.blocks}
+        for name, (weights, bias) in self.graph.joint.items():
+            both = found.pop(name)
+            found[weights], found[bias] = both[:, :-1], both[:, -1]
+        return {key: found[key] for key in self.parameters}
+
+    def gradient_views(self, flat: NDArray) -> dict[str, NDArray]:
+        """The gradients in a flat vector, by key of what they belong to."""
+        views = {block.name: block.view(flat) for block in self.gradients}
+        return {key: views[gradient] for key, gradient in self.wrt.items()}
+
+    def argument_shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Shape of one example of each argument."""
+        return tuple(self.shapes[key] for key, _, _ in self.arguments)
