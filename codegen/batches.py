@@ -1,13 +1,11 @@
-"""What steppers refuse before they compute: examples that do not fit, and to be copied."""
+"""What steppers refuse before they compute: examples that do not fit."""
 
 from __future__ import annotations
-
-from typing import NoReturn, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
-from symbolic.errors import DataError, UsageError
+from symbolic.errors import DataError
 
 
 def check_batch(X: NDArray, Y: NDArray, shapes: tuple[tuple[int, ...], ...]) -> None:
@@ -36,13 +34,3 @@ def check_rows(rows: NDArray, count: int) -> None:
     """
     if len(rows) == 0 or rows.min() < 0 or rows.max() >= count:
         raise DataError(f"a batch is empty or has a number of a row that is none of 0 to {count - 1}")
-
-
-class Uncopied:
-    """Refuses `copy`, `deepcopy` and `pickle`: the code of the copy would write into the memory of the first."""
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise UsageError(
-            f"a {type(self).__name__} cannot be copied or pickled, since its code writes into its own memory; "
-            "make another one, and copy arrays"
-        )

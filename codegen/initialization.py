@@ -49,6 +49,17 @@ def checked_seed(seed: object) -> int:
     return int(seed)
 
 
+def checked_count(what: str, count: object) -> int:
+    """`count` if it is a whole number from 1.
+
+    Raises:
+        UsageError: it is not; calls it `what`.
+    """
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        raise UsageError(f"{what} must be a whole number from 1, not {count!r}")
+    return int(count)
+
+
 def checked_dtype(dtype: DTypeLike | str) -> np.dtype:
     """float32 or float64 as a NumPy dtype.
 

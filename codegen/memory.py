@@ -1,9 +1,9 @@
-"""Memory that begins at a cache line."""
+"""Memory that begins at a cache line, and views of it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -19,3 +19,20 @@ def empty(shape: Sequence[int], dtype: DTypeLike) -> NDArray:
     room = np.empty(size + LINE, np.uint8)
     start = -room.ctypes.data % LINE
     return room[start : start + size].view(kind).reshape(shape)
+
+
+def zeros(shape: Sequence[int], dtype: DTypeLike) -> NDArray:
+    """As np.zeros, but the first entry lies at a multiple of LINE bytes."""
+    made = empty(shape, dtype)
+    made[...] = 0
+    return made
+
+
+def views(flat: NDArray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, NDArray]:
+    """A vector as arrays of these shapes, one after the other."""
+    found, first = {}, 0
+    for key, shape in shapes.items():
+        last = first + math.prod(shape)
+        found[key] = flat[first:last].reshape(shape)
+        first = last
+    return found

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -18,11 +19,14 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from codegen.batches import Uncopied, check_batch, check_rows
+from codegen import memory
+from codegen.batches import check_batch, check_rows
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
 from codegen.optimizer_memory import Memory
+from codegen.plain_step import plain_step
 from codegen.targets.numba_source import NumbaCode, check_numba_source, numba_code
+from codegen.uncopied import Uncopied
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
 from symbolic.errors import FileError, MissingExtra
@@ -103,12 +107,12 @@ class NumbaStepper(Uncopied):
         self.memory = Memory()
         self.idle = -1
         self.dtype = np.dtype(dtype)
-        self._flat = _aligned(sum(int(np.prod(shape)) for shape in planned.parameters.values()), self.dtype)
-        self._params = _views(planned, self._flat)
+        self._flat = memory.zeros((sum(map(math.prod, planned.parameters.values())),), self.dtype)
+        self._params = memory.views(self._flat, planned.parameters)
         self._plan = planned
         tensors = planned.derivation.tensors
         self._shapes = tuple(planned.shape(tensors[one.key])[1:] for one in (planned.input, planned.target))
-        self._scratch = _aligned(max(code.scratch, 1), self.dtype)
+        self._scratch = memory.zeros((max(code.scratch, 1),), self.dtype)
         self._epoch = module.epoch
         self._order = np.arange(planned.batch_size, dtype=np.int64).reshape(1, -1)
         self._loss = np.zeros(1, dtype=np.float64)
@@ -177,25 +181,4 @@ class NumbaStepper(Uncopied):
 
     def _plain(self, X: NDArray, Y: NDArray, rate: float) -> tuple[float, bool]:
         """One step by NumPy: the loss, and whether every gradient was zero."""
-        with np.errstate(all="ignore"):
-            loss, gradients = self._functions.loss_and_gradients(self._params, X, Y)
-            way = self.dtype.type(rate if self._plan.derivation.program.sense == "maximise" else -rate)
-            for key, array in self._params.items():
-                array += way * gradients[key]
-        return loss, not any(gradients[key].any() for key in self._params)
-
-
-def _aligned(count: int, dtype: np.dtype) -> NDArray:
-    """Zeros that begin where a vector register's worth of bytes does."""
-    room = np.zeros(count * dtype.itemsize + 64, dtype=np.uint8)
-    start = -room.ctypes.data % 64
-    return room[start : start + count * dtype.itemsize].view(dtype)
-
-
-def _views(planned: Plan, flat: NDArray) -> dict[str, NDArray]:
-    found, start = {}, 0
-    for key, shape in planned.parameters.items():
-        size = int(np.prod(shape))
-        found[key] = flat[start : start + size].reshape(shape)
-        start += size
-    return found
+        return plain_step(self._functions, self._params, X, Y, rate, self._plan.derivation.program.sense)

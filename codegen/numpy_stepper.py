@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from codegen import memory
-from codegen.batches import Uncopied, check_batch, check_rows
+from codegen.batches import check_batch, check_rows
 from codegen.functions import namespace_of
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
@@ -18,6 +18,7 @@ from codegen.passes.table import ALL
 from codegen.steppers import Kind, Request
 from codegen.targets.stepper_source import stepper_source
 from codegen.targets.update_source import update_source
+from codegen.uncopied import Uncopied
 from symbolic.errors import DataError, DeltaformError
 
 WHY = (
@@ -36,8 +37,9 @@ class NumpyStepper(Uncopied):
     name = "numpy"
 
     def __init__(self, request: Request, passes: frozenset[str] = ALL) -> None:
-        known = request.cache.get("numpy") if passes == ALL else None
-        planned = known or _plan(request, passes)
+        planned = _planned(request) if passes == ALL else _plan(request, passes)
+        if isinstance(planned, DeltaformError):
+            raise planned
         optimizer = OPTIMIZERS[request.optimizer]
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
         self.source = stepper_source(planned)
@@ -115,20 +117,15 @@ class NumpyStepper(Uncopied):
         return made
 
 
-def _plan(request: Request, passes: frozenset[str] = ALL) -> Plan:
+def _plan(request: Request, passes: frozenset[str]) -> Plan:
     optimizer = OPTIMIZERS[request.optimizer]
     update = "" if optimizer.is_descent else update_source(optimizer.rule, optimizer.slots, request.count)
     return plan(request.derivation, request.batch_size, request.dtype.name, passes, update=update)
 
 
 def _planned(request: Request) -> Plan | DeltaformError:
-    """The plan, or why there is none; made once."""
-    if "numpy" not in request.cache:
-        try:
-            request.cache["numpy"] = _plan(request)
-        except DeltaformError as error:
-            request.cache["numpy"] = error
-    return request.cache["numpy"]
+    """The plan with all passes, or why there is none."""
+    return request.once("numpy", lambda: _plan(request, ALL))
 
 
 def _refusal(request: Request) -> str:

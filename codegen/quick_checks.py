@@ -27,7 +27,7 @@ class Values:
             difference = array.dot(self._ones)
             np.subtract(difference, self._one, difference)
             # The sum of all squares is no less than any of them.
-            if array.ndim != 2 or not difference.dot(difference) <= self._rounding**2 or not array.min() >= 0:
+            if not difference.dot(difference) <= self._rounding**2 or not array.min() >= 0:
                 return False
         return self.interval is None or bool(array.min() >= self.interval[0] and array.max() <= self.interval[1])
 

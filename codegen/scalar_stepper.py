@@ -8,6 +8,7 @@ the same derivation for that one step, so that infinities and NaN come out as th
 from __future__ import annotations
 
 import importlib.abc
+import math
 import sys
 import types
 from collections.abc import Sequence
@@ -17,14 +18,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from codegen.batches import Uncopied, check_batch
+from codegen import memory
+from codegen.batches import check_batch, check_rows
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
 from codegen.optimizer_memory import Memory
+from codegen.plain_step import plain_step
 from codegen.targets.scalar_source import scalar_source
+from codegen.uncopied import Uncopied
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
-from symbolic.errors import DataError, UsageError
+from symbolic.errors import UsageError
 
 
 class _Text(importlib.abc.InspectLoader):
@@ -70,12 +74,12 @@ class ScalarStepper(Uncopied):
         self._array: NDArray | None = None
         tensors = derivation.tensors
         self._shapes = tuple(self._plan.shape(tensors[one.key])[1:] for one in (self._plan.input, self._plan.target))
-        self._count = sum(int(np.prod(shape)) for shape in self._plan.parameters.values())
+        count = sum(map(math.prod, self._plan.parameters.values()))
         self.why = (
             f"a step is about {self._plan.operations} operations on single numbers, fewer than NumPy's calls cost: "
             "plain Python on floats, every element a local variable"
         )
-        self._start((0.0,) * self._count)
+        self._start((0.0,) * count)
 
     def _start(self, parameters: tuple[float, ...]) -> None:
         stepping = self._module.stepping(parameters)
@@ -90,12 +94,7 @@ class ScalarStepper(Uncopied):
 
     @property
     def params(self) -> dict[str, NDArray]:
-        flat, found, start = self.flat, {}, 0
-        for key, shape in self._plan.parameters.items():
-            size = int(np.prod(shape))
-            found[key] = flat[start : start + size].reshape(shape)
-            start += size
-        return found
+        return memory.views(self.flat, self._plan.parameters)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         """One step on one example, X (1, n_0) and Y (1, n_L), real numbers. Returns the loss before the update."""
@@ -170,17 +169,9 @@ class ScalarStepper(Uncopied):
         self, parameters: tuple[float, ...], X: NDArray, Y: NDArray, rate: float
     ) -> tuple[float, tuple[float, ...], bool]:
         """One step by NumPy: the loss, the parameters after it, and whether every gradient was zero."""
-        flat, start, arrays = np.array(parameters, dtype=np.float64), 0, {}
-        for key, shape in self._plan.parameters.items():
-            size = int(np.prod(shape))
-            arrays[key] = flat[start : start + size].reshape(shape)
-            start += size
-        with np.errstate(all="ignore"):
-            loss, gradients = self._functions.loss_and_gradients(arrays, X, Y)
-            way = rate if self._plan.derivation.program.sense == "maximise" else -rate
-            for key, array in arrays.items():
-                array += way * gradients[key]
-        nothing = not any(gradients[key].any() for key in arrays)
+        flat = np.array(parameters, dtype=np.float64)
+        arrays, sense = memory.views(flat, self._plan.parameters), self._plan.derivation.program.sense
+        loss, nothing = plain_step(self._functions, arrays, X, Y, rate, sense)
         return loss, tuple(flat.tolist()), nothing
 
 
@@ -194,6 +185,6 @@ def _order(batches: Sequence[NDArray], count: int) -> NDArray:
     except ValueError as error:
         reason = "the scalar target takes one example a step: every batch must be one row number"
         raise UsageError(reason) from error
-    if order.size and (order.min() < 0 or order.max() >= count):
-        raise DataError(f"a batch has a number of a row that is none of 0 to {count - 1}")
+    if order.size:
+        check_rows(order, count)
     return order

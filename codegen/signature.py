@@ -65,9 +65,6 @@ class Signature:
     def gradient_keys(self) -> tuple[str, ...]:
         return tuple(self.gradients)
 
-    def is_known(self, size: Expr) -> bool:
-        return bool(self.program.value_of(size).is_Integer)
-
     def array_source(self, tensor: Tensor) -> str:
         """Source text of a leaf, wherever it is available."""
         if tensor.role == "parameter":

@@ -13,13 +13,8 @@ from symbolic.errors import DeltaformError
 
 
 def _planned(request: Request) -> Plan | DeltaformError:
-    """The plan, or why there is none; made once."""
-    if "unrolled" not in request.cache:
-        try:
-            request.cache["unrolled"] = plan(request.derivation, request.batch_size)
-        except DeltaformError as error:
-            request.cache["unrolled"] = error
-    return request.cache["unrolled"]
+    """The plan, or why there is none."""
+    return request.once("unrolled", lambda: plan(request.derivation, request.batch_size))
 
 
 def _operations(request: Request) -> int:

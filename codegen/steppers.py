@@ -9,18 +9,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from codegen.initialization import checked_dtype, shape_of
+from codegen.initialization import checked_count, checked_dtype, shape_of
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import optimizer_named
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
-from symbolic.errors import DataError, UsageError, nearest
+from symbolic.errors import DataError, DeltaformError, UsageError, nearest
 from symbolic.programs import Program
+
+Made = TypeVar("Made")
 
 
 class Stepper(Protocol):
@@ -83,6 +85,15 @@ class Request:
         """Shape of each parameter; raises ArchitectureError where a size has no number."""
         return {tensor.key: shape_of(self.program, tensor) for tensor in self.program.parameters}
 
+    def once(self, name: str, make: Callable[[], Made]) -> Made | DeltaformError:
+        """What `make` gives, or why it gives nothing; worked out once."""
+        if name not in self.cache:
+            try:
+                self.cache[name] = make()
+            except DeltaformError as error:
+                self.cache[name] = error
+        return self.cache[name]
+
     @property
     def count(self) -> int:
         """How many parameters there are, as single numbers."""
@@ -136,10 +147,9 @@ def choose_stepper(
         DataError: `params` that do not fit.
     """
     kinds = stepper_kinds()
-    if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-        raise UsageError(f"batch size must be a whole number from 1, not {batch_size!r}")
+    batch_size = checked_count("batch size", batch_size)
     derivation = source if isinstance(source, Derivation) else derive(source)
-    request = Request(derivation, int(batch_size), checked_dtype(dtype), optimizer_named(optimizer).name)
+    request = Request(derivation, batch_size, checked_dtype(dtype), optimizer_named(optimizer).name)
     if target is not None and target not in kinds:
         raise UsageError(f"target {target!r} is unknown; {nearest(str(target), kinds)}")
     offered = [kind for kind in kinds.values() if target == kind.name or (target is None and not kind.asked)]

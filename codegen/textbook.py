@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from codegen.batches import Uncopied, check_batch, check_rows
+from codegen.batches import check_batch, check_rows
 from codegen.functions import lambdify
+from codegen.memory import views
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
 from codegen.steppers import Kind, Request
+from codegen.uncopied import Uncopied
 
-WHY = "the readable module computes the gradients and NumPy the update: {reason}"
+WHY = "the functions of the readable module compute the gradients, and NumPy the update: {}"
 
 
 class TextbookStepper(Uncopied):
@@ -22,15 +24,16 @@ class TextbookStepper(Uncopied):
 
     name = "textbook"
 
-    def __init__(self, request: Request, reason: str = "it serves whatever can be lowered") -> None:
-        self.why = WHY.format(reason=reason)
+    def __init__(self, request: Request) -> None:
+        self.why = WHY.format("it serves whatever can be lowered")
         self._flat = np.zeros(request.count, request.dtype)
-        self._keys = request.shapes
-        self._params = self._views(self._flat)
+        self._params = views(self._flat, request.shapes)
         self.idle = -1
         self._loss_and_gradients = lambdify(request.derivation).unchecked["loss_and_gradients"]
         self._optimizer = OPTIMIZERS[request.optimizer]
-        self.memory = Memory({slot: np.zeros_like(self._flat) for slot in self._optimizer.slots}, self._views)
+        self.memory = Memory(
+            {slot: np.zeros_like(self._flat) for slot in self._optimizer.slots}, partial(views, shapes=request.shapes)
+        )
         self._sense = request.program.sense
         program = request.program
         arrays = [leaf for role in ("input", "target") for leaf in program.leaves if leaf.role == role]
@@ -44,14 +47,6 @@ class TextbookStepper(Uncopied):
     @property
     def params(self) -> dict[str, NDArray]:
         return dict(self._params)
-
-    def _views(self, vector: NDArray) -> dict[str, NDArray]:
-        found, first = {}, 0
-        for key, shape in self._keys.items():
-            last = first + math.prod(shape)
-            found[key] = vector[first:last].reshape(shape)
-            first = last
-        return found
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         self._check(X, Y)

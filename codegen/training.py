@@ -16,6 +16,7 @@ from codegen.interrupting import pending_interrupt
 from codegen.progress import Progress
 from codegen.samplings import SAMPLINGS, Sampling, sampling_named
 from codegen.steppers import Stepper, choose_stepper
+from codegen.textbook import TEXTBOOK, WHY
 from codegen.training_run import Diverged, Interrupted, Run
 from codegen.training_settings import EPOCHS, describe, new_history, resumed_history, steps_in_all
 from symbolic.backpropagation import derive
@@ -23,9 +24,6 @@ from symbolic.derivation import Derivation
 from symbolic.errors import TrainingError, UsageError
 
 __all__ = ["EPOCHS", "SAMPLINGS", "Diverged", "Interrupted", "Sampling", "describe", "sampling_named", "train"]
-
-TEXTBOOK = "textbook"
-TEXTBOOK_WHY = "the functions of the readable module compute the gradients, and NumPy the update: {}"
 
 
 def train(
@@ -134,11 +132,11 @@ def train(
         derivation = source if isinstance(source, Derivation) else derive(source)
         functions = lambdify(derivation)
         stepper, why = _code(derivation, settings, target, resume is not None)
-    elif (target or settings.target) != TEXTBOOK:
+    elif (target or settings.target) != TEXTBOOK.name:
         raise UsageError(
             f"functions are given, but the steps are to be done by {target or settings.target!r}; leave functions out"
         )
-    history.settings = replace(settings, target=TEXTBOOK if stepper is None else stepper.name)
+    history.settings = replace(settings, target=TEXTBOOK.name if stepper is None else stepper.name)
     history.why = why
     run = Run(functions, history, examples, held, targets, steps, stepper)
     shown_epochs = None if iterations is not None else steps // settings.steps_per_epoch
@@ -161,12 +159,12 @@ def _code(
     derivation: Derivation, settings: Settings, target: str | None, is_resumed: bool
 ) -> tuple[Stepper | None, str]:
     """What does the steps: a stepper, or None for the functions and the optimizer's rule; and a sentence why."""
-    if is_resumed and settings.target == TEXTBOOK:
-        return None, TEXTBOOK_WHY.format("so they did before the run was resumed")
+    if is_resumed and settings.target == TEXTBOOK.name:
+        return None, WHY.format("so they did before the run was resumed")
     target = settings.target if is_resumed else target
     if target is None and settings.sampling == "uniform":
-        return None, TEXTBOOK_WHY.format("drawn uniformly, a step is to the last bit the algorithm as it is written")
-    if target == TEXTBOOK:
-        return None, TEXTBOOK_WHY.format("it was asked for")
+        return None, WHY.format("drawn uniformly, a step is to the last bit the algorithm as it is written")
+    if target == TEXTBOOK.name:
+        return None, WHY.format("it was asked for")
     stepper = choose_stepper(derivation, settings.batch_size, settings.dtype, settings.optimizer, target)
-    return (None if stepper.name == TEXTBOOK else stepper), stepper.why
+    return (None if stepper.name == TEXTBOOK.name else stepper), stepper.why

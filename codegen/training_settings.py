@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from codegen.history import History, Settings
-from codegen.initialization import DTYPES, checked_dtype, checked_seed, initialize
+from codegen.initialization import DTYPES, checked_count, checked_dtype, checked_seed, initialize
 from codegen.optimizers import optimizer_named
 from codegen.samplings import sampling_named
 from symbolic.errors import TrainingError, UsageError
@@ -39,17 +39,6 @@ def checked_learning_rate(rate: object) -> float:
     if isinstance(rate, bool) or not isinstance(rate, Real) or not 0 < float(rate) < math.inf:
         raise UsageError(f"learning rate must be a number above 0, such as 0.1, not {rate!r}")
     return float(rate)
-
-
-def checked_count(what: str, count: object) -> int:
-    """`count` if it is a whole number from 1.
-
-    Raises:
-        UsageError: it is not; calls it `what`.
-    """
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise UsageError(f"{what} must be a whole number from 1, not {count!r}")
-    return int(count)
 
 
 def steps_in_all(epochs: object, iterations: object, history: History) -> int:

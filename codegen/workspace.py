@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from codegen import memory
-from codegen.batches import Uncopied
 from codegen.functions import namespace_of
-from codegen.initialization import checked_dtype, shape_of
+from codegen.initialization import checked_count, checked_dtype, shape_of
 from codegen.passes.planning import plan
 from codegen.passes.table import ALL
 from codegen.quick_checks import Values, are_arrays
@@ -19,6 +18,7 @@ from codegen.scalar_gradients import Compute, is_served, scalar_gradients
 from codegen.signature import signature
 from codegen.source import module_source
 from codegen.targets.stepper_source import stepper_source
+from codegen.uncopied import Uncopied
 from symbolic.derivation import Derivation
 from symbolic.errors import DataError, UsageError
 
@@ -38,9 +38,7 @@ class Workspace(Uncopied):
     def __init__(
         self, derivation: Derivation, batch_size: int, dtype: DTypeLike = "float64", passes: frozenset[str] = ALL
     ) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, (int, np.integer)) or batch_size < 1:
-            raise UsageError(f"batch size must be a whole number from 1, not {batch_size!r}")
-        self.batch_size, self.dtype = int(batch_size), checked_dtype(dtype)
+        self.batch_size, self.dtype = checked_count("batch size", batch_size), checked_dtype(dtype)
         planned = plan(derivation, self.batch_size, self.dtype.name, passes, owns_parameters=False)
         self.source = stepper_source(planned)
         empty = memory.empty if "aligned" in passes else np.empty

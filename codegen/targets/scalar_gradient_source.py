@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import ast
-import math
 import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.memory import views
 from codegen.targets.scalar_source import BUILTINS, INDENT, NODES, check_tree, head_of, import_fault, wrapped
 from codegen.unrolled_step import Plan, pattern, unrolled_step
 
@@ -21,19 +21,16 @@ def scalar_gradient_source(planned: Plan, keys: Sequence[str]) -> str:
     pack is that of a struct of as many doubles as there are parameters; it puts the gradients of `keys` into memory.
     """
     step = unrolled_step(planned, rate=False)
-    elements, first, patterns = np.array(step.parameters, dtype=object), 0, []
-    changes: dict[str, tuple[str, ...]] = {}
-    for key, shape in planned.parameters.items():
-        last = first + math.prod(shape)
-        patterns.append(pattern(elements[first:last].reshape(shape)) if shape else step.parameters[first])
-        changes[key] = step.changes[first:last]
-        first = last
+    elements, changes = (
+        views(np.array(texts, dtype=object), planned.parameters) for texts in (step.parameters, step.changes)
+    )
+    patterns = [pattern(array) if array.shape else array.item() for array in elements.values()]
     # No element is called like this.
     names = [f"_{place}" for place in range(len(patterns))]
     arrays = [*zip(names, patterns, strict=True), ("X", pattern(step.input)), ("Y", pattern(step.target))]
     dtypes = " is ".join(f"{name}.dtype" for name, _ in arrays)
     values = ", ".join(f'params["{key}"]' for key in planned.parameters)
-    gradients = ", ".join(change for key in keys for change in changes[key])
+    gradients = ", ".join(change for key in keys for change in changes[key].flat)
     lines = [
         ABOUT,
         *wrapped(f"{', '.join(names)}{',' * (len(names) == 1)} = ({values}{',' * (len(names) == 1)})", ""),
