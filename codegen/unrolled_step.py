@@ -18,21 +18,14 @@ from numpy.typing import NDArray
 from sympy import Expr, Integer
 
 from codegen.arrays import ArrayProgram
+from codegen.initialization import checked_count
+from codegen.scalar_text import CALLS, FALLIBLE, REPEATED, text
+from codegen.scalars import Scalar, Table, walk
+from codegen.scaling import Scaled
 from codegen.signature import Argument, signature
 from codegen.source import array_programs
 from codegen.targets.expressions import equation_text
-from codegen.unrolled import (
-    CALLS,
-    FALLIBLE,
-    REPEATED,
-    Scalar,
-    Scaled,
-    Table,
-    Unroller,
-    operations,
-    text,
-    walk,
-)
+from codegen.unrolled import Unroller, operations
 from symbolic.derivation import Derivation
 from symbolic.errors import UsageError
 from symbolic.tensors import Tensor
@@ -88,8 +81,7 @@ def plan(derivation: Derivation, batch_size: int) -> Plan:
     """Raises UsageError where this is no derivation that can be trained by steps, LoweringError without array form."""
     if not isinstance(derivation, Derivation):
         raise UsageError(f"a Derivation is needed, not a {type(derivation).__name__}; derive first")
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise UsageError(f"batch size must be a whole number from 1, not {batch_size!r}")
+    batch_size = checked_count("batch size", batch_size)
     program = derivation.program
     contract = signature(derivation)
     inputs = contract.inputs

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from codegen.loops import ALIGNED, INDENT, Loops, Place
+from codegen.scalar_text import CALLS
 from codegen.targets.scalar_source import NODES as SCALAR_NODES
 from codegen.targets.scalar_source import check_tree
-from codegen.unrolled import CALLS
 from codegen.unrolled_step import Block, Plan, unrolled_step
 from symbolic.errors import UsageError
 

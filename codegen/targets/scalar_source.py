@@ -10,7 +10,7 @@ import ast
 import textwrap
 from collections.abc import Callable
 
-from codegen.unrolled import CALLS
+from codegen.scalar_text import CALLS
 from codegen.unrolled_step import Plan, UnrolledStep, names_tuple, pattern, plan, unrolled_step
 from symbolic.derivation import Derivation
 from symbolic.errors import LoweringError, UsageError
