@@ -71,7 +71,7 @@ def allocate(
             if home is not None:
                 chosen = own.setdefault(home, Buffer(instruction.shape, instruction.is_truth, home))
             else:
-                over = _overwritten(listing, instruction, place, last, buffers) if in_place else None
+                over = _overwritten(instruction, place, last, buffers) if in_place else None
                 if over is not None and not _takes(over, widened.get(name)):
                     over = None
                 fitting = [
@@ -133,7 +133,7 @@ def _chains(
 
 
 def _overwritten(
-    listing: Listing, instruction: Instruction, place: int, last: dict[str, int], buffers: dict[str, Buffer]
+    instruction: Instruction, place: int, last: dict[str, int], buffers: dict[str, Buffer]
 ) -> Buffer | None:
     """The buffer of an operand that the instruction may write over: it is read here for the last time, as it is."""
     if instruction.op in OVER_ANY:

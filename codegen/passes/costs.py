@@ -10,10 +10,7 @@ multiples of a cache line.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-from sympy import Expr
 
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import Listing
@@ -79,24 +76,9 @@ class Costs:
                 total += multiplications * self.itemsize / MULTIPLICATIONS
         return total
 
-    def constant_pays(self, op: str, size: int) -> bool:
-        """Whether one number as an operand should be a whole array: NumPy has no fast loop for the extremum of an
-        array and a number in float32.
-        """
-        return op in ("maximum", "minimum")
 
-
-def product_letters(
-    left: Sequence[Expr], right: Sequence[Expr], bound: Expr, result: Sequence[Expr]
-) -> tuple[Expr, Expr, tuple[bool, bool]] | None:
-    """(row letter, column letter, which factors are transposed) of result = sum over `bound` of left * right, each
-    with the letters of its axes; None for what is no product of two matrices.
+def constant_pays(op: str) -> bool:
+    """Whether one number as an operand should be a whole array: NumPy has no fast loop for the extremum of an array
+    and a number in float32.
     """
-    if len(result) != 2:
-        return None
-    rows, columns = result
-    if rows not in left:
-        left, right = right, left
-    if {rows, bound} != set(left) or {columns, bound} != set(right) or rows == columns:
-        return None
-    return rows, columns, (left[0] == bound, right[1] == bound)
+    return op in ("maximum", "minimum")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container
+from collections.abc import Collection, Container
 
 from sympy import Expr, Integer
 
@@ -18,7 +18,7 @@ from codegen.passes.costs import Costs
 from codegen.passes.equations import examples_extent, exchanged, feature_major, folded_step
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import listing
-from codegen.passes.plans import Block, Plan
+from codegen.passes.plans import OWN, OWN_PREFIXES, Block, Plan
 from codegen.passes.table import ALL
 from codegen.passes.weights import transposed_weights
 from codegen.signature import Signature, signature
@@ -56,11 +56,9 @@ def plan(
     numbers = {**sizes, count: Integer(batch_size)}
     shapes = {tensor.key: shape_of(program, tensor) for tensor in program.parameters}
     gradients = dict(contract.gradients)
-    others = [key for key in gradients if key not in shapes] or [key for key in shapes if key not in gradients]
-    if others and (owns_parameters or others[0] not in shapes):
-        raise LoweringError(f"a step needs the gradients of all parameters and no others, but {others[0]} is amiss")
-    equations, tensors = derivation.equations, dict(derivation.tensors)
+    _check_gradients(gradients, shapes, owns_parameters)
     _check_names(derivation, contract)
+    equations, tensors = derivation.equations, dict(derivation.tensors)
     taken = frozenset(tensors) | frozenset(contract.code_names.values()) | {str(symbol) for symbol in numbers}
     itemsize = 4 if dtype == "float32" else 8
     costs = Costs(batch_size, itemsize)
@@ -126,11 +124,11 @@ def plan(
     )
 
 
-# What the text of a stepper calls its own things.
-OWN = frozenset(
-    {"P", "G", "build", "empty", "train_step", "loss_and_gradients", "learning_rate", "step", "bool", "update"}
-)
-OWN_PREFIXES = ("np_", "spare_", "part_", "scalar_", "ones_", "c_", "shifted_")
+def _check_gradients(gradients: Collection[str], parameters: Collection[str], owns: bool) -> None:
+    """Refuse gradients of anything but parameters, and for a stepper parameters without one."""
+    others = [key for key in gradients if key not in parameters] or [key for key in parameters if key not in gradients]
+    if others and (owns or others[0] not in parameters):
+        raise LoweringError(f"a step needs the gradients of all parameters and no others, but {others[0]} is amiss")
 
 
 def _check_names(derivation: Derivation, contract: Signature) -> None:

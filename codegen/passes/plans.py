@@ -12,6 +12,13 @@ from codegen.passes.costs import Costs
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import Listing
 
+# What the text calls its own things; a tensor of such a name is refused.
+OWN = frozenset({
+    "P", "G", "build", "empty", "update", "train_step", "train_epoch", "loss_and_gradients", "learning_rate", "step",
+    "dtype", "bool", "float", "enumerate",
+})  # fmt: skip
+OWN_PREFIXES = ("np_", "spare_", "part_", "scalar_", "ones_", "c_", "shifted_")
+
 
 @dataclass(frozen=True)
 class Block:
@@ -36,12 +43,17 @@ class Block:
 class Plan:
     """Everything that a source is written from.
 
+    count:      the symbol of the number of examples.
+    parameters: their keys.
     blocks:     parameters in the flat vector; none where they are handed in at each call.
     gradients:  gradients in theirs.
     arguments:  (key, name in code, whether the axes are exchanged) of inputs and targets.
     shapes:     of one example of each argument, by key.
     wrt:        key of the gradient by the key of what it belongs to.
-    factor:     what the learning rate is multiplied by to give `step`; None where no step is folded in.
+    step:       the name of the number that all gradients are multiplied by; "" where no step is folded in.
+    factor:     what the learning rate is multiplied by to give it, or None.
+    uphill:     whether the objective is to be maximised.
+    taken:      names that a target may not give to things of its own.
     update:     text of a function that makes the optimizer's update, which `build` is given; the gradients are then as
                 they are, or those of the negative of an objective to be maximised. "" where the step is P - G.
     """

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Sum, preorder_traversal
 
-from codegen.passes.costs import Costs, product_letters
+from codegen.passes.costs import Costs
 from symbolic.tensors import Equation, Tensor, key_of
 
 Size = Callable[[Expr], int]
@@ -61,11 +61,27 @@ def _cost(equation: Equation, turned: tuple[str, ...], size: Size, costs: Costs)
     sizes = dict(zip(equation.indices, equation.tensor.shape, strict=True))
     for left, right, letter, extent in _products(equation.rhs):
         one, two = (e.indices[::-1] if key_of(e) in turned else e.indices for e in (left, right))
-        found = product_letters(one, two, letter, result)
+        found = _product_letters(one, two, letter, result)
         if found is not None:
             rows, columns, transposed = found
             total += costs.product(size(sizes[rows]), size(sizes[columns]), size(extent), transposed)
     return total
+
+
+def _product_letters(
+    left: Sequence[Expr], right: Sequence[Expr], bound: Expr, result: Sequence[Expr]
+) -> tuple[Expr, Expr, tuple[bool, bool]] | None:
+    """(row letter, column letter, which factors are transposed) of result = sum over `bound` of left * right, each
+    with the letters of its axes; None for what is no product of two matrices.
+    """
+    if len(result) != 2:
+        return None
+    rows, columns = result
+    if rows not in left:
+        left, right = right, left
+    if {rows, bound} != set(left) or {columns, bound} != set(right) or rows == columns:
+        return None
+    return rows, columns, (left[0] == bound, right[1] == bound)
 
 
 def _products(expression: Expr) -> Iterator[tuple[Indexed, Indexed, Expr, Expr]]:

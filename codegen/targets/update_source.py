@@ -10,8 +10,8 @@ from codegen.passes.buffers import allocate
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import Instruction, Operand, listing
 from codegen.targets.expressions import equation_text, expression
-from codegen.targets.numpy_source import INDENT
-from codegen.targets.stepper_source import NAMED_OUT, NUMPY_NAMES, UFUNCS
+from codegen.targets.function_source import INDENT
+from codegen.targets.ufuncs import UFUNCS, call, numpy_name
 from symbolic.errors import LoweringError
 from symbolic.programs import Program
 
@@ -99,10 +99,8 @@ class _Writer:
 
     def _statement(self, instruction: Instruction) -> str:
         op, out = instruction.op, self._memory(instruction.result)
-        name = NUMPY_NAMES.get(op, op)
-        function = self._once(f"np_{name}", f"np.{name}")
-        texts = [self._operand(operand) for operand in instruction.operands]
-        return f"{function}({', '.join([*texts, f'out={out}' if op in NAMED_OUT else out])})"
+        function = self._once(f"np_{numpy_name(op)}", f"np.{numpy_name(op)}")
+        return call(op, function, [self._operand(operand) for operand in instruction.operands], out)
 
     def _memory(self, name: str) -> str:
         buffer = self.buffers.get(name)
