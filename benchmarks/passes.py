@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training import DTYPES, NAMES, clocked, in_child, machine
+from training import add_options, clocked, in_child, machine
 
 
 def main() -> int:
@@ -35,11 +35,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="passes.py", description=__doc__, formatter_class=layout)
-    parser.add_argument("--workloads", nargs="+", choices=NAMES, default=NAMES, help="which (default: all)")
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
-    parser.add_argument("--seconds", type=float, default=10.0, help="for each workload and dtype (default: 10)")
-    parser.add_argument("--threads", type=int, default=2, help="of BLAS (default: 2)")
-    parser.add_argument("--json", metavar="FILE", help="write all numbers here")
+    add_options(parser, seconds=10.0)
     return parser
 
 

@@ -65,14 +65,21 @@ def in_child(threads: int) -> int | None:
     return subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode
 
 
+def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
+    """What is measured, for how long, with how many threads, and where the numbers go."""
+    parser.add_argument("--workloads", nargs="+", choices=NAMES, default=NAMES, help="which (default: all)")
+    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help=f"for each workload and dtype (default: {seconds:g})"
+    )
+    parser.add_argument("--threads", type=int, default=2, help="of BLAS, torch and JAX (default: 2)")
+    parser.add_argument("--json", metavar="FILE", help="write all numbers here")
+
+
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="training.py", description=__doc__, formatter_class=layout)
-    parser.add_argument("--workloads", nargs="+", choices=NAMES, default=NAMES, help="which (default: all)")
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
-    parser.add_argument("--seconds", type=float, default=20.0, help="for each workload and dtype (default: 20)")
-    parser.add_argument("--threads", type=int, default=2, help="of BLAS, torch and JAX (default: 2)")
-    parser.add_argument("--json", metavar="FILE", help="write all numbers here")
+    add_options(parser, seconds=20.0)
     parser.add_argument("--plot", metavar="FILE.png", help="draw the ratios to the limit")
     return parser
 
