@@ -82,4 +82,7 @@ def seconds_of_process(arguments: list[str]) -> float:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training import add_options, clocked, in_child, machine
+from training import add_options, can_write, clocked, in_child, machine
 
 
 def main() -> int:
@@ -25,6 +25,8 @@ def main() -> int:
     code = in_child(arguments.threads)
     if code is not None:
         return code
+    if not can_write(arguments.json):
+        return 2
     found = measure(arguments.workloads, arguments.dtypes, arguments.seconds)
     report(found)
     if arguments.json is not None:
@@ -52,37 +54,40 @@ def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str
     from symbolic import Network, derive
 
     results = {}
-    for workload in WORKLOADS:
-        for dtype in dtypes if workload.name in workloads else ():
-            derivation = derive(Network.parse(workload.architecture))
-            X, Y = workload.data(dtype)
+    try:
+        for workload in WORKLOADS:
+            for dtype in dtypes if workload.name in workloads else ():
+                derivation = derive(Network.parse(workload.architecture))
+                X, Y = workload.data(dtype)
 
-            def made(passes: frozenset[str]) -> NumpyStepper:
-                stepper = NumpyStepper(Request(derivation, workload.batch, np.dtype(dtype)), passes)  # noqa: B023
-                for key, value in workload.params(dtype).items():  # noqa: B023
-                    stepper.params[key][...] = value
-                return stepper
+                def made(passes: frozenset[str]) -> NumpyStepper:
+                    stepper = NumpyStepper(Request(derivation, workload.batch, np.dtype(dtype)), passes)  # noqa: B023
+                    for key, value in workload.params(dtype).items():  # noqa: B023
+                        stepper.params[key][...] = value
+                    return stepper
 
-            def job(stepper: NumpyStepper) -> Callable[[int], None]:
-                def steps(count: int) -> None:
-                    for _ in range(count):
-                        stepper.train_step(X, Y, 1e-3)  # noqa: B023
+                def job(stepper: NumpyStepper) -> Callable[[int], None]:
+                    def steps(count: int) -> None:
+                        for _ in range(count):
+                            stepper.train_step(X, Y, 1e-3)  # noqa: B023
 
-                return steps
+                    return steps
 
-            whole = made(ALL)
-            jobs = {("all", "step"): job(whole), ("none", "step"): job(made(frozenset()))}
-            for name in PASSES:
-                other = made(without(name))
-                if name == "aligned" or other.source != whole.source:
-                    jobs[name, "step"] = job(other)
-            times = clocked(jobs, workload.repeats, seconds)
-            base = times["all", "step"]
-            ratios = {
-                name: times[name, "step"] / base if (name, "step") in times else None for name in (*PASSES, "none")
-            }
-            results[f"{workload.name} {dtype}"] = {"all": round(base * 1e6, 2), "without": ratios}
-            print(f"measured {workload.name} {dtype}", file=sys.stderr, flush=True)
+                whole = made(ALL)
+                jobs = {("all", "step"): job(whole), ("none", "step"): job(made(frozenset()))}
+                for name in PASSES:
+                    other = made(without(name))
+                    if name == "aligned" or other.source != whole.source:
+                        jobs[name, "step"] = job(other)
+                times = clocked(jobs, workload.repeats, seconds)
+                base = times["all", "step"]
+                ratios = {
+                    name: times[name, "step"] / base if (name, "step") in times else None for name in (*PASSES, "none")
+                }
+                results[f"{workload.name} {dtype}"] = {"all": round(base * 1e6, 2), "without": ratios}
+                print(f"measured {workload.name} {dtype}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted; what was measured until then follows", file=sys.stderr)
     return {"machine": machine(), "results": results}
 
 
@@ -91,6 +96,8 @@ def report(found: dict[str, Any]) -> None:
     for name, value in found["machine"].items():
         print(f"{name}: {value}")
     results = found["results"]
+    if not results:
+        return
     print("\nmicroseconds a step with all passes, and how many times as many without one")
     heads = [name.replace("float", "f") for name in results]
     print(f"  {'':18}" + "".join(f"{head:>9}" for head in heads))

@@ -91,10 +91,11 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         found = json.loads(Path(arguments.file).read_text())
-    except (OSError, ValueError) as error:
-        print(f"{arguments.file} cannot be read: {error}", file=sys.stderr)
+        text = "\n\n".join((markdown(found), about(found), ratios(found)))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        print(f"{arguments.file} cannot be read as what training.py writes: {error!r}", file=sys.stderr)
         return 2
-    print(markdown(found), about(found), ratios(found), sep="\n\n")
+    print(text)
     return 0
 
 

@@ -17,6 +17,7 @@ import json
 import os
 import platform
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -41,10 +42,8 @@ def main() -> int:
     code = in_child(arguments.threads)
     if code is not None:
         return code
-    for path in (arguments.json, arguments.plot):
-        if path is not None and not Path(path).parent.is_dir():
-            print(f"the folder of {path} does not exist", file=sys.stderr)
-            return 2
+    if not can_write(arguments.json, arguments.plot):
+        return 2
     found = measure(arguments.workloads, arguments.dtypes, arguments.seconds)
     report(found)
     if arguments.json is not None:
@@ -52,6 +51,14 @@ def main() -> int:
     if arguments.plot is not None:
         plot(found, arguments.plot)
     return 0
+
+
+def can_write(*paths: str | None) -> bool:
+    """Whether the folder of each file exists; says which does not."""
+    missing = [path for path in paths if path is not None and not Path(path).parent.is_dir()]
+    for path in missing:
+        print(f"the folder of {path} does not exist", file=sys.stderr)
+    return not missing
 
 
 def in_child(threads: int) -> int | None:
@@ -62,7 +69,23 @@ def in_child(threads: int) -> int | None:
         return None
     environment = {key: value for key, value in os.environ.items() if key not in PINS}
     environment |= {"DELTAFORM_BENCHMARK_CHILD": "1", "OMP_NUM_THREADS": str(threads)}
-    return subprocess.run([sys.executable, *sys.argv], env=environment, check=False).returncode
+    with subprocess.Popen([sys.executable, *sys.argv], env=environment) as child:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child, which reports what it has
+        return child.wait()
+
+
+def _above_zero(text: str) -> float:
+    value = float(text)
+    if not value > 0:
+        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text}")
+    return value
 
 
 def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
@@ -70,9 +93,9 @@ def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
     parser.add_argument("--workloads", nargs="+", choices=NAMES, default=NAMES, help="which (default: all)")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
     parser.add_argument(
-        "--seconds", type=float, default=seconds, help=f"for each workload and dtype (default: {seconds:g})"
+        "--seconds", type=_above_zero, default=seconds, help=f"for each workload and dtype (default: {seconds:g})"
     )
-    parser.add_argument("--threads", type=int, default=2, help="of BLAS, torch and JAX (default: 2)")
+    parser.add_argument("--threads", type=_count, default=2, help="of BLAS, torch and JAX (default: 2)")
     parser.add_argument("--json", metavar="FILE", help="write all numbers here")
 
 
@@ -115,32 +138,35 @@ def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str
 
     results: dict[str, Any] = {}
     missing: dict[str, str] = {}
-    for workload in WORKLOADS:
-        for dtype in dtypes if workload.name in workloads else ():
-            jobs: dict[tuple[str, str], Callable[[int], Any]] = {}
-            said = {}
-            for name, make in {**OURS, **PEERS}.items():
+    try:
+        for workload in WORKLOADS:
+            for dtype in dtypes if workload.name in workloads else ():
+                jobs: dict[tuple[str, str], Callable[[int], Any]] = {}
+                said = {}
+                for name, make in {**OURS, **PEERS}.items():
+                    try:
+                        one = make(workload, dtype)
+                        check(workload, dtype, one)
+                    except ImportError as error:
+                        missing[name] = f"not installed ({error})"
+                        continue
+                    except Exception as error:  # a peer that fails is named, and the others are timed
+                        missing[f"{name}, {workload.name} {dtype}"] = f"{type(error).__name__}: {str(error)[:160]}"
+                        continue
+                    said[name] = one.said
+                    jobs |= {(name, kind): getattr(one, kind) for kind in KINDS if getattr(one, kind) is not None}
                 try:
-                    one = make(workload, dtype)
-                    check(workload, dtype, one)
-                except ImportError as error:
-                    missing[name] = f"not installed ({error})"
-                    continue
-                except Exception as error:  # a peer that fails is named, and the others are timed
-                    missing[f"{name}, {workload.name} {dtype}"] = f"{type(error).__name__}: {str(error)[:160]}"
-                    continue
-                said[name] = one.said
-                jobs |= {(name, kind): getattr(one, kind) for kind in KINDS if getattr(one, kind) is not None}
-            try:
-                jobs[LIMIT, "step"] = limit.limit(workload, dtype)
-            except OSError as error:
-                missing[LIMIT] = str(error)
-            times = clocked(jobs, workload.repeats, seconds)
-            table: dict[str, dict[str, float]] = {}
-            for (name, kind), value in times.items():
-                table.setdefault(name, {})[kind] = round(value * 1e6, 3)
-            results[f"{workload.name} {dtype}"] = {"title": workload.title, "times": table, "said": said}
-            print(f"measured {workload.name} {dtype}", file=sys.stderr, flush=True)
+                    jobs[LIMIT, "step"] = limit.limit(workload, dtype)
+                except OSError as error:
+                    missing[LIMIT] = str(error)
+                times = clocked(jobs, workload.repeats, seconds)
+                table: dict[str, dict[str, float]] = {}
+                for (name, kind), value in times.items():
+                    table.setdefault(name, {})[kind] = round(value * 1e6, 3)
+                results[f"{workload.name} {dtype}"] = {"title": workload.title, "times": table, "said": said}
+                print(f"measured {workload.name} {dtype}", file=sys.stderr, flush=True)
+    except KeyboardInterrupt:
+        print("interrupted; what was measured until then follows", file=sys.stderr)
     return {"machine": machine(), "missing": missing, "results": results}
 
 

@@ -42,6 +42,7 @@ class Functions:
 
     def workspace(self, batch_size: int, dtype: DTypeLike = "float64") -> Workspace:
         """Loss and gradients for batches of one size and dtype, again and again without allocating: see `Workspace`.
+        Two threads need one each.
 
         Raises:
             UsageError: functions that were made from text, a batch size that is no whole number from 1, or a dtype.

@@ -32,6 +32,7 @@ from symbolic.derivation import Derivation
 from symbolic.errors import FileError, MissingExtra
 from symbolic.files import write_atomically
 
+DEEPEST = 100_000  # calls within calls while numba compiles
 WAY_OUT = "the numba target needs numba and scipy: pip install 'deltaform[numba]'"
 
 
@@ -81,7 +82,8 @@ def cached_module(source: str) -> ModuleType:
 
 
 def numba_stepper(derivation: Derivation, batch_size: int, dtype: DTypeLike = "float64") -> NumbaStepper:
-    """A stepper whose parameters are zero until they are set; the first step compiles, which takes seconds.
+    """A stepper whose parameters are zero until they are set. It compiles, which takes seconds, or minutes for
+    dozens of layers, unless it is found in the cache folder.
 
     Raises:
         MissingExtra: numba or scipy is not installed.
@@ -117,7 +119,18 @@ class NumbaStepper(Uncopied):
         self._order = np.arange(planned.batch_size, dtype=np.int64).reshape(1, -1)
         self._loss = np.zeros(1, dtype=np.float64)
         how = "every element a variable" if code.unrolled else "loops, and BLAS for products of matrices"
-        self.why = f"a step is about {planned.operations} operations, few enough that calls cost more: compiled, {how}"
+        self.why = f"compiled by numba, for batches of {planned.batch_size} in {dtype}: {how}"
+        self._compile()
+
+    def _compile(self) -> None:
+        """Call the code for no step at all. numba walks a function of many layers by calls within calls."""
+        X, Y = (np.zeros((self._plan.batch_size, *shape), self.dtype) for shape in self._shapes)
+        limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, DEEPEST))
+        try:
+            self._epoch(self._flat, self._scratch, X, Y, self._order[:0], self.dtype.type(0), self._loss)
+        finally:
+            sys.setrecursionlimit(limit)
 
     @property
     def flat(self) -> NDArray:

@@ -21,10 +21,7 @@ from codegen.targets.update_source import update_source
 from codegen.uncopied import Uncopied
 from symbolic.errors import DataError, DeltaformError
 
-WHY = (
-    "NumPy code generated for batches of {size} in {dtype}: it writes into memory that is made once, which pays "
-    "wherever BLAS computes the products of matrices"
-)
+WHY = "NumPy code generated for batches of {size} in {dtype}, which writes into memory that is made once"
 
 
 class NumpyStepper(Uncopied):

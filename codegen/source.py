@@ -94,7 +94,8 @@ def is_untouched(source: str) -> bool | None:
 def title_of(derivation: Derivation) -> str:
     """The program's title as one line that cannot end a docstring."""
     kept = "".join(c for c in derivation.program.title if c.isascii() and c.isprintable() and c not in '\\"')
-    return " ".join(kept.split())[:LONGEST_TITLE]
+    title = " ".join(kept.split())
+    return title if len(title) <= LONGEST_TITLE else title[: LONGEST_TITLE - 4].rsplit(" ", 1)[0] + " ..."
 
 
 def _check_letters(equations: tuple[Equation, ...]) -> None:

@@ -21,7 +21,7 @@ _ENTRIES = (
     Pass("folded_step", "backpropagation is linear in the adjoints, so the step is a factor of the first of them"),
     Pass("comparison", "max(z, c) > c exactly where z > c, so that z need not be kept for the way back"),
     Pass("arithmetic_choice", "a choice between multiples of one array is a maximum or a product, without branches"),
-    Pass("totals", "the sum of all entries of u v is the dot product of two vectors"),
+    Pass("totals", "the sum of all entries of u v is the dot product of two vectors, rounded in the size of its terms"),
     Pass("sums_by_ones", "a sum over one axis is a product with a vector of ones"),
     Pass("folded_bias", "W a + b = [W b] [a; 1], and the gradients of W and b are one product too"),
     Pass("turned_factor", "a factor is copied to the order of axes that its product is faster with"),
