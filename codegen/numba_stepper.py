@@ -26,7 +26,7 @@ from codegen.initialization import checked_dtype
 from codegen.optimizer_memory import Memory
 from codegen.plain_step import plain_step
 from codegen.targets.numba_source import NumbaCode, check_numba_source, numba_code
-from codegen.uncopied import Uncopied
+from codegen.uncopied import WeightsOwner
 from codegen.unrolled_step import Plan, plan
 from symbolic.derivation import Derivation
 from symbolic.errors import FileError, MissingExtra
@@ -96,7 +96,7 @@ def numba_stepper(derivation: Derivation, batch_size: int, dtype: DTypeLike = "f
     return NumbaStepper(planned, code, cached_module(code.source), name)
 
 
-class NumbaStepper(Uncopied):
+class NumbaStepper(WeightsOwner):
     """See `steppers.Stepper`. source: the text of the compiled module.
 
     A batch of another size than the one that was compiled for is one step of the NumPy functions.
@@ -131,14 +131,6 @@ class NumbaStepper(Uncopied):
             self._epoch(self._flat, self._scratch, X, Y, self._order[:0], self.dtype.type(0), self._loss)
         finally:
             sys.setrecursionlimit(limit)
-
-    @property
-    def flat(self) -> NDArray:
-        return self._flat
-
-    @property
-    def params(self) -> dict[str, NDArray]:
-        return dict(self._params)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         """One step. Returns the loss before the update."""

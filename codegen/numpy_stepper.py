@@ -18,13 +18,13 @@ from codegen.passes.table import ALL
 from codegen.steppers import Kind, Request
 from codegen.targets.stepper_source import stepper_source
 from codegen.targets.update_source import update_source
-from codegen.uncopied import Uncopied
+from codegen.uncopied import WeightsOwner
 from symbolic.errors import DataError, DeltaformError
 
 WHY = "NumPy code generated for batches of {size} in {dtype}, which writes into memory that is made once"
 
 
-class NumpyStepper(Uncopied):
+class NumpyStepper(WeightsOwner):
     """See `codegen.steppers.Stepper`.
 
     source:     the text of the generated module.
@@ -57,14 +57,6 @@ class NumpyStepper(Uncopied):
         self._x, self._y = ((request.batch_size, *shape) for shape in self._shapes)
         self._dtype = request.dtype
         self.train_step, _ = self._for(request.batch_size)
-
-    @property
-    def flat(self) -> NDArray:
-        return self._flat
-
-    @property
-    def params(self) -> dict[str, NDArray]:
-        return dict(self._params)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         fits = X.__class__ is Y.__class__ is np.ndarray and X.dtype == Y.dtype == self._dtype

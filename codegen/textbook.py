@@ -14,12 +14,12 @@ from codegen.memory import views
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
 from codegen.steppers import Kind, Request
-from codegen.uncopied import Uncopied
+from codegen.uncopied import WeightsOwner
 
 WHY = "the functions of the readable module compute the gradients, and NumPy the update: {}"
 
 
-class TextbookStepper(Uncopied):
+class TextbookStepper(WeightsOwner):
     """See `codegen.steppers.Stepper`."""
 
     name = "textbook"
@@ -39,14 +39,6 @@ class TextbookStepper(Uncopied):
         arrays = [leaf for role in ("input", "target") for leaf in program.leaves if leaf.role == role]
         self._shapes = tuple(tuple(int(program.value_of(n)) for n in leaf.shape[1:]) for leaf in arrays)
         self._checks = program.example is not None and len(arrays) == 2
-
-    @property
-    def flat(self) -> NDArray:
-        return self._flat
-
-    @property
-    def params(self) -> dict[str, NDArray]:
-        return dict(self._params)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
         self._check(X, Y)

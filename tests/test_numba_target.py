@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from reference import data, quiet
+from steps import folder
 
 from codegen.functions import lambdify
 from codegen.targets.numba_source import LARGEST_PRODUCT, UNROLLED, check_numba_source, numba_code
@@ -25,16 +26,9 @@ from codegen.numba_stepper import cache_folder, numba_stepper
 from codegen.small_kinds import NUMBA, SCALAR
 from codegen.steppers import Request
 
+__all__ = ["folder"]
+
 RATE = 0.05
-
-
-@pytest.fixture(autouse=True, scope="module")
-def folder(tmp_path_factory):
-    """Modules of the tests are no surprise in anybody's home."""
-    patch = pytest.MonkeyPatch()
-    patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-    yield
-    patch.undo()
 
 
 def plain(derivation, params, X, Y, batches):
