@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from codegen import memory
 from codegen.batches import check_batch, check_rows
+from codegen.blas import Descent
 from codegen.functions import namespace_of
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
@@ -22,12 +24,14 @@ from codegen.uncopied import WeightsOwner
 from symbolic.errors import DataError, DeltaformError
 
 WHY = "NumPy code generated for batches of {size} in {dtype}, which writes into memory that is made once"
+DESCENTS = "; the products of {} gradients are subtracted from the weights where they lie, by BLAS"
 
 
 class NumpyStepper(WeightsOwner):
     """See `codegen.steppers.Stepper`.
 
     source:     the text of the generated module.
+    gradient:   times the learning rate, of the last step; without those that go into the weights at once.
     train_step: its function for batches of the size that the stepper is for, (X, Y, rate) -> loss; checks nothing.
     """
 
@@ -39,23 +43,26 @@ class NumpyStepper(WeightsOwner):
             raise planned
         optimizer = OPTIMIZERS[request.optimizer]
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
+        if planned.descents:
+            self.why += DESCENTS.format(len(planned.descents))
         self.source = stepper_source(planned)
+        self._dtype = request.dtype
         self._empty = memory.empty if "aligned" in passes else np.empty
-        self._flat, self.gradient, *slots = (self._zeros(request) for _ in range(2 + len(optimizer.slots)))
+        self.gradient = self._zeros(planned.entries)
+        self._flat, *slots = (self._zeros(request.count) for _ in range(1 + len(optimizer.slots)))
         self.memory = Memory(dict(zip(optimizer.slots, slots, strict=True)), planned.views)
         self._params = planned.views(self._flat)
         self.idle = -1
         self._shapes = planned.argument_shapes()
         namespace = namespace_of(self.source)
         self._build = namespace["build"]
-        # What `build` is given last: the update, where there is one.
-        self._update: tuple[Callable[[float], None], ...] = ()
+        # What `build` is given last, where it needs it.
+        self._given: tuple[Any, ...] = (Descent,) * bool(planned.descents)
         if planned.update:
             given = (self._flat, self.gradient, *slots, self.memory.count)
-            self._update = (namespace["build_update"](*given, self._empty),)
+            self._given = (namespace["build_update"](*given, self._empty),)
         self._built: dict[int, tuple[Callable[..., float], Callable[..., int]]] = {}
         self._x, self._y = ((request.batch_size, *shape) for shape in self._shapes)
-        self._dtype = request.dtype
         self.train_step, _ = self._for(request.batch_size)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
@@ -97,11 +104,11 @@ class NumpyStepper(WeightsOwner):
     def _for(self, size: int) -> tuple[Callable[..., float], Callable[..., int]]:
         """train_step and train_epoch for batches of this size."""
         if size not in self._built:
-            self._built[size] = self._build(self._flat, self.gradient, size, self._empty, *self._update)
+            self._built[size] = self._build(self._flat, self.gradient, size, self._empty, *self._given)
         return self._built[size]
 
-    def _zeros(self, request: Request) -> NDArray:
-        made = self._empty((request.count,), request.dtype)
+    def _zeros(self, entries: int) -> NDArray:
+        made = self._empty((entries,), self._dtype)
         made[...] = 0
         return made
 

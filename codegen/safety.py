@@ -39,9 +39,10 @@ METHODS = frozenset((
 # What code that repeats itself needs besides: memory made once, operations that write into it, views of it.
 NUMPY |= {
     "add", "array", "copyto", "divide", "empty", "equal", "greater", "greater_equal", "less", "less_equal",
-    "logical_not", "matmul", "multiply", "negative", "not_equal", "ones", "power", "square", "subtract",
+    "logical_not", "matmul", "may_share_memory", "multiply", "negative", "not_equal", "ones", "power", "square",
+    "subtract",
 }  # fmt: skip
-METHODS |= {"dot", "reduce", "reshape", "take"}
+METHODS |= {"dot", "moves", "reduce", "reshape", "take"}
 IMPORTS = ("import numpy as np", "from scipy.special import erf")
 
 

@@ -6,9 +6,13 @@ import numpy as np
 import pytest
 from reference import data, quiet
 
+from codegen.blas import can_descend
 from codegen.functions import lambdify
 from codegen.numba_stepper import missing
-from codegen.steppers import choose_stepper
+from codegen.numpy_stepper import NumpyStepper
+from codegen.passes import ALL
+from codegen.passes.costs import Costs
+from codegen.steppers import Request, choose_stepper
 from codegen.workspace import Workspace
 from symbolic.backpropagation import derive
 
@@ -16,7 +20,9 @@ TEXT = "3 -> 5 tanh -> 3 softmax; cross_entropy"
 TOLERANCE = {"float64": 1e-12, "float32": 1e-5}
 RATE = 0.1
 # A kind of stepper and the examples a step. Numba compiles one function in all.
-KINDS = [("numpy", 4), ("numpy", 1), ("scalar", 1), ("textbook", 4), ("numba", 4)]
+# Where even small products are added to the weights by BLAS.
+DESCENDING = "numpy that descends"
+KINDS = [("numpy", 4), ("numpy", 1), (DESCENDING, 4), ("scalar", 1), ("textbook", 4), ("numba", 4)]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -42,7 +48,20 @@ def given(size, text=TEXT, dtype="float64", seed=0):
 def made_once(kind, size, text, dtype, number):
     if kind == "numba" and missing():
         pytest.skip(missing())
+    if kind == DESCENDING:
+        return descending(text, size, dtype)
     return choose_stepper(derived(text)[0], size, dtype, target=kind)
+
+
+def descending(text, size, dtype="float64", passes=ALL):
+    """A NumPy stepper whose gradients of matrices all go into the weights at once; without the pass, a usual one."""
+    if not can_descend(dtype):
+        pytest.skip("NumPy's BLAS is not found")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Costs, "descent", lambda *_: -1.0)
+        made = NumpyStepper(Request(derived(text)[0], size, np.dtype(dtype)), passes)
+    assert ("descent(" in made.source) == (passes >= {"fused_update", "folded_step"})
+    return made
 
 
 def stepper(kind, size, params, text=TEXT, number=0):

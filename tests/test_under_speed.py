@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from reference import quiet
 from steps import (
+    DESCENDING,
     KINDS,
     RATE,
     close,
     derived,
+    descending,
     folder,
     given,
     step_is_right,
@@ -54,16 +56,19 @@ def test_random_architectures_on_every_target_with_passes_on_and_off_at_random(t
         some = frozenset(name for name in PASSES if source.random() < 0.5)
         for passes in (some, ALL - some):
             workspace_is_right(Workspace(derived(text)[0], size, dtype, passes), params, X, Y, text, dtype)
-            made = NumpyStepper(Request(derived(text)[0], size, np.dtype(dtype)), passes)
-            for key, value in params.items():
-                made.params[key][...] = value
-            step_is_right(made, params, X, Y, RATE, text, dtype)
+            for made in (
+                NumpyStepper(Request(derived(text)[0], size, np.dtype(dtype)), passes),
+                descending(text, size, dtype, passes),
+            ):
+                for key, value in params.items():
+                    made.params[key][...] = value
+                step_is_right(made, params, X, Y, RATE, text, dtype)
         for kind in ("numpy", "textbook", *["scalar"] * (size == 1)):
             step_is_right(stepper(kind, size, params, text), params, X, Y, RATE, text, dtype)
 
 
 def test_every_kind_of_stepper_is_attacked_here():
-    assert {kind for kind, _ in KINDS} == set(stepper_kinds())
+    assert {kind for kind, _ in KINDS} == {*stepper_kinds(), DESCENDING}
 
 
 @pytest.mark.parametrize("only", [*PASSES, ""])

@@ -8,6 +8,7 @@ from collections.abc import Collection, Container
 from sympy import Expr, Integer
 
 from codegen.arrays import assemble
+from codegen.blas import can_descend
 from codegen.initialization import shape_of
 from codegen.lowering import lower
 from codegen.memory import LINE
@@ -16,6 +17,7 @@ from codegen.passes.bias import folded_bias
 from codegen.passes.buffers import allocate
 from codegen.passes.costs import Costs
 from codegen.passes.equations import examples_extent, exchanged, feature_major, folded_step
+from codegen.passes.fused_update import fused_update
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import listing
 from codegen.passes.plans import OWN, OWN_PREFIXES, Block, Plan
@@ -93,12 +95,21 @@ def plan(
     assembled = assemble(graph.definitions, _first(graph), graph.outputs, set(names))
     leaves = tuple(argument.key for argument in contract.arguments)
     listed = listing(assembled, graph, leaves)
-    fixed = frozenset(graph.outputs[1:])
+    made = {gradient: key for key, gradient in gradients.items()}
+    made |= {f"{gradients[w]}_{gradients[b]}": joint for joint, (w, b) in graph.joint.items()}
+    if "fused_update" in passes and owns_parameters and factor is not None and not update and can_descend(dtype):
+        listed = fused_update(listed, graph, made, leaves, costs)
+    alone = {i.result for i in listed.instructions if i.op == "descend"}
+    fixed = frozenset(name for name in graph.outputs[1:] if made[name] not in alone)
+    both = {key for name in alone for key in graph.joint.get(name, (name,))}
+    rest = {key: gradient for key, gradient in gradients.items() if key not in both}
     return Plan(
         title=title_of(derivation),
         graph=graph,
         listing=listed,
-        buffers=allocate(listed, fixed, sizes, "in_place" in passes, "reuse" in passes),
+        buffers=allocate(
+            listed, fixed | alone, sizes, "in_place" in passes, "reuse" in passes, {name: name for name in alone}
+        ),
         costs=costs,
         passes=passes,
         dtype=dtype,
@@ -106,11 +117,13 @@ def plan(
         objective=program.objective,
         arguments=tuple((a.key, a.name, len(orders.get(a.key, ())) == 2) for a in contract.arguments),
         parameters=tuple(shapes),
-        blocks=_blocks({key: key for key in shapes}, shapes, graph.joint, orders, itemsize) if owns_parameters else (),
+        blocks=_blocks({key: key for key in shapes}, shapes, graph.joint, orders, itemsize, alone)
+        if owns_parameters
+        else (),
         gradients=_blocks(
-            gradients,
-            {key: shape_of(program, program.tensors[key]) for key in gradients},
-            {f"{gradients[w]}_{gradients[b]}": (w, b) for w, b in graph.joint.values()},
+            rest,
+            {key: shape_of(program, program.tensors[key]) for key in rest},
+            {f"{gradients[w]}_{gradients[b]}": (w, b) for w, b in graph.joint.values() if w in rest},
             orders,
             itemsize,
         ),
@@ -180,12 +193,20 @@ def _blocks(
     joint: dict[str, tuple[str, str]],
     turned: Container[str],
     itemsize: int,
+    alone: Container[str] = (),
 ) -> tuple[Block, ...]:
     """Where each array lies in the flat vector, those that are joint in one block. Those that fill cache lines come
     first, so that all of them begin at one.
 
-    names: what each is called. turned: keys of matrices that lie transposed.
+    names: what each is called. turned: keys of matrices that lie transposed. alone: names of blocks that are brought up
+    to date by themselves; the others lie side by side between them.
     """
+
+    def position(layout: tuple[str, tuple[int, ...], bool]) -> int:
+        fills = math.prod(layout[1]) * itemsize % LINE == 0
+        outwards = 2 if layout[0] in alone else 1
+        return -outwards if fills else outwards
+
     place, made = 0, []
     firsts = {weights: (name, bias) for name, (weights, bias) in joint.items()}
     biases = {bias for _, bias in joint.values()}
@@ -195,7 +216,7 @@ def _blocks(
             layouts.append((firsts[key][0], (shape[1] + 1, shape[0]), True))
         elif key not in biases:
             layouts.append((names[key], shape[::-1] if key in turned else shape, key in turned))
-    for name, shape, is_turned in sorted(layouts, key=lambda one: math.prod(one[1]) * itemsize % LINE != 0):
+    for name, shape, is_turned in sorted(layouts, key=position):
         size = math.prod(shape)
         made.append(Block(name, place, place + size, shape, is_turned))
         place += size

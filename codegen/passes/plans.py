@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from numpy.typing import NDArray
 from sympy import Expr
@@ -15,7 +16,7 @@ from codegen.passes.instructions import Listing
 # What the text calls its own things; a tensor of such a name is refused.
 OWN = frozenset({
     "P", "G", "build", "empty", "update", "train_step", "train_epoch", "loss_and_gradients", "learning_rate", "step",
-    "dtype", "bool", "float", "enumerate",
+    "dtype", "bool", "float", "enumerate", "descent",
 })  # fmt: skip
 OWN_PREFIXES = ("np_", "spare_", "part_", "scalar_", "ones_", "c_", "shifted_")
 
@@ -46,7 +47,7 @@ class Plan:
     count:      the symbol of the number of examples.
     parameters: their keys.
     blocks:     parameters in the flat vector; none where they are handed in at each call.
-    gradients:  gradients in theirs.
+    gradients:  gradients in theirs; not of those that `descents` has.
     arguments:  (key, name in code, whether the axes are exchanged) of inputs and targets.
     shapes:     of one example of each argument, by key.
     wrt:        key of the gradient by the key of what it belongs to.
@@ -78,6 +79,16 @@ class Plan:
     shapes: dict[str, tuple[int, ...]]
     wrt: dict[str, str]
     update: str = ""
+
+    @cached_property
+    def descents(self) -> frozenset[str]:
+        """Names of the blocks that instructions move; a last entry of G then says whether one of them did."""
+        return frozenset(i.result for i in self.listing.instructions if i.op == "descend")
+
+    @property
+    def entries(self) -> int:
+        """How many entries G has."""
+        return max((block.last for block in self.gradients), default=0) + bool(self.descents)
 
     def views(self, flat: NDArray) -> dict[str, NDArray]:
         """The parameters in a flat vector, by key."""

@@ -25,6 +25,7 @@ _ENTRIES = (
     Pass("sums_by_ones", "a sum over one axis is a product with a vector of ones"),
     Pass("folded_bias", "W a + b = [W b] [a; 1], and the gradients of W and b are one product too"),
     Pass("turned_factor", "a factor is copied to the order of axes that its product is faster with"),
+    Pass("fused_update", "W - A B is one product of BLAS that writes into W, where the gradient A B is not asked for"),
     Pass("guarded_shift", "a softmax needs no shift by its maximum while every entry is known to be small"),
     Pass("in_place", "an operation writes over an operand that nobody reads any more"),
     Pass("reuse", "an array that nobody reads any more lends its memory to the next of its shape"),

@@ -25,9 +25,12 @@ from codegen.targets.ufuncs import UFUNCS, call, numpy_name
 SHIFT_BOUND = {"float32": 64.0, "float64": 600.0}
 TRAINING = """train_step and train_epoch for batches of N examples.
 
-    P: all parameters. G: as much memory for their gradients. empty: makes an array, as np.empty does."""
+    P: all parameters. G: memory for their gradients. empty: makes an array, as np.empty does."""
 UPDATING = """
     update: moves P down G, by a learning rate."""
+DESCENDING = """
+    descent: descent(A, B, C)() subtracts A B from C, where C lies. Parameters that move in this way have no gradient in
+    G, whose last entry is 0 where none of them moved."""
 GRADIENTS = """loss_and_gradients for batches of N examples.
 
     G: memory for all gradients. empty: makes an array, as np.empty does."""
@@ -52,6 +55,8 @@ class _Writer:
         self.taken = (set(plan.taken) - set(plan.parameters)) | TAKEN
         self.made: dict[Any, str] = {}
         self.setup: list[str] = []
+        # What says in the text whether any parameter has moved so far.
+        self.moves = self._name("moves") if plan.descents else ""
         self.rows: dict[str, str] = {}
         loaded = {i.result for i in plan.listing.instructions if i.op == "load"}
         # What is loaded lies in memory that is called by its key, so that the argument needs another name.
@@ -86,9 +91,9 @@ class _Writer:
         )
         head = '"""' + textwrap.fill(about, WIDTH, break_on_hyphens=False) + '\n"""\n\nimport numpy as np\n'
         lines = [ERF_IMPORT] if uses_erf else []
-        given = f"{'P, ' * training}G, N, empty{', update' * bool(plan.update)}"
+        given = f"{'P, ' * training}G, N, empty{', update' * bool(plan.update)}{', descent' * bool(plan.descents)}"
         lines += ["", "", f"def build({given}):"]
-        doc = TRAINING + UPDATING * bool(plan.update) if training else GRADIENTS
+        doc = TRAINING + UPDATING * bool(plan.update) + DESCENDING * bool(plan.descents) if training else GRADIENTS
         lines.append(f'{INDENT}"""{doc}\n{INDENT}"""')
         lines += [INDENT + line for line in self._views_of_vectors()]
         lines += [INDENT + line for line in self.setup]
@@ -133,11 +138,27 @@ class _Writer:
             if key in self.late and turned:
                 self.late[key] = self._name(f"{key}_of_{name}" if key == name else key)
                 lines.append(f"{self.late[key]} = {name}.T")
+            if plan.descents:
+                # What it holds is still read when parameters have moved.
+                shared = self._once(("function", "may_share_memory"), "np_may_share_memory", "np.may_share_memory")
+                lines += [f"if {shared}({name}, P):", f"{INDENT}{name} = {name}.copy()"] * (key in self.late)
+        known = ""
+        blocks = {block.name: len(block.shape) for block in plan.gradients}
         for instruction in plan.listing.instructions:
             for key in instruction.equations:
                 for equation in plan.graph.equations.get(key, ()):
                     lines += wrapped(equation_text(equation), "# ")
+            if instruction.op == "descend":
+                lines += self._descent(instruction, known)
+                known = f"{self.moves} or "
+                continue
             lines += self._statement(instruction)
+            name = instruction.result
+            if name in blocks and known != f"{self.moves} or ":
+                # One entry tells nearly always.
+                known = f"{name}[{', '.join(['-1'] * blocks[name])}] or {name}.any() or "
+        if plan.descents:
+            return [*lines, *self._rest(), f"return {plan.objective}"]
         if plan.update:
             if plan.uphill and plan.factor is None:
                 lines.append(f"{self._function('negative')}(G, G)")
@@ -148,6 +169,16 @@ class _Writer:
         if plan.blocks:
             lines.append(f"{self._function('subtract')}(P, G, P)")
         lines.append(f"return {plan.objective}")
+        return lines
+
+    def _rest(self) -> list[str]:
+        """The update of what no descent has moved."""
+        lines = [f"G[-1] = {self.moves}"]
+        rest = [block for block in self.plan.blocks if block.name not in self.plan.descents]
+        if rest:
+            first, last = min(block.first for block in rest), max(block.last for block in rest)
+            P, G = self._once("rest of P", "P_rest", f"P[{first}:{last}]"), self._once("rest of G", "G_rest", "G[:-1]")
+            lines.append(f"{self._function('subtract')}({P}, {G}, {P})")
         return lines
 
     def _set_step(self) -> list[str]:
@@ -328,6 +359,20 @@ class _Writer:
             instruction.detail, instruction.shape,
         )  # fmt: skip
         return [f"{self._function('copyto')}({out}, {expression(made, {**self.sizes, **names})})"]
+
+    def _descent(self, instruction: Instruction, known: str) -> list[str]:
+        """out -= A B, made ready before the first call where both factors are there then.
+
+        known: what else shows that something moves, with `or` behind it.
+        """
+        operands, out = instruction.operands, self.shown[instruction.result]
+        name, call = f"down_{out}", f"descent({', '.join([*map(self._operand, operands), out])})"
+        if any(operand.name in self.late for operand in operands):
+            name = self._name(name)
+            lines = [f"{name} = {call}"]
+        else:
+            name, lines = self._once(("descent", out), name, call), []
+        return [*lines, f"{self.moves} = {known}{name}.moves", f"{name}()"]
 
     def _shifted(self, out: str, operand: Operand, instruction: Instruction) -> list[str]:
         """out = u, less the maximum over the first axis unless the squares of all entries show that they are small."""

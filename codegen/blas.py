@@ -1,0 +1,93 @@
+"""Products that are added to what an array holds, by the BLAS that NumPy brings; NumPy has no function for them."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+# cblas_?gemm(order, transposed A, transposed B, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) with integers of 64 bits,
+# C <- alpha A B + beta C. See Dongarra et al., A Set of Level 3 Basic Linear Algebra Subprograms (1990).
+NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
+BY_ROWS, PLAIN, TRANSPOSED = 101, 111, 112
+KINDS: dict[str, tuple[str, Any]] = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}
+
+
+class Descent:
+    """out -= left @ right, whenever it is called.
+
+    Memory is read and written where it lay when this was made, and whoever makes it sees to it that `out` shares none
+    with the factors. A factor that BLAS cannot read where it lies is copied when this is made, once.
+
+    Raises:
+        ValueError: the shapes do not fit, `out` does not lie by rows, or there is no such BLAS (`can_descend`).
+    """
+
+    def __init__(self, left: NDArray, right: NDArray, out: NDArray) -> None:
+        if left.ndim != 2 or right.ndim != 2 or out.shape != (len(left), right.shape[1]) or left.shape[1] != len(right):
+            raise ValueError(f"out {out.shape} is not the shape of a product of {left.shape} and {right.shape}")
+        gemm = _gemm(out.dtype.name)
+        if gemm is None or not out.flags.c_contiguous or not out.flags.writeable:
+            raise ValueError("out must lie by rows and be writeable, and its dtype one that BLAS has")
+        (left, ta, lda), (right, tb, ldb) = (_placed(np.asarray(factor), out.dtype) for factor in (left, right))
+        self._arrays = left, right, out
+        real, size = KINDS[out.dtype.name][1], ctypes.c_int64
+        self._call: Callable[[], None] = partial(
+            gemm, BY_ROWS, ta, tb, *map(size, (*out.shape, len(right))), real(-1), _address(left), size(lda),
+            _address(right), size(ldb), real(1), _address(out), size(max(1, out.shape[1])),
+        )  # fmt: skip
+
+    def __call__(self) -> None:
+        self._call()
+
+    @property
+    def moves(self) -> bool:
+        """Whether the product has an entry other than 0."""
+        left, right, _ = self._arrays
+        # One entry tells nearly always.
+        return bool(left[-1].dot(right[:, -1]) or left.dot(right).any())
+
+
+def can_descend(dtype: DTypeLike) -> bool:
+    """Whether NumPy's BLAS can be called for arrays of this dtype."""
+    return _gemm(np.dtype(dtype).name) is not None
+
+
+@cache
+def _gemm(dtype: str) -> Any:
+    """BLAS's product of matrices, from the library that NumPy itself calls, so that both share its threads; None where
+    it is not found under a name that tells the size of its integers.
+    """
+    core = sys.modules.get("numpy._core._multiarray_umath") or sys.modules["numpy.core._multiarray_umath"]
+    if dtype not in KINDS or not core.__file__:
+        return None
+    try:
+        library = ctypes.CDLL(core.__file__)
+    except OSError:
+        return None
+    names = (name.format(KINDS[dtype][0]) for name in NAMES)
+    found = next((getattr(library, name) for name in names if hasattr(library, name)), None)
+    if found is not None:
+        found.restype = None
+    return found
+
+
+def _placed(factor: NDArray, dtype: np.dtype) -> tuple[NDArray, int, int]:
+    """(array, whether BLAS must transpose what lies there, entries from one line to the next)."""
+    if factor.dtype == dtype and factor.flags.aligned:
+        for array, order in ((factor, PLAIN), (factor.T, TRANSPOSED)):
+            (lines, length), (far, near) = array.shape, array.strides
+            if (near == dtype.itemsize or length == 1) and lines == 1:
+                return factor, order, max(1, length)
+            if (near == dtype.itemsize or length == 1) and far % dtype.itemsize == 0 and far >= length * dtype.itemsize:
+                return factor, order, far // dtype.itemsize
+    return np.ascontiguousarray(factor, dtype), PLAIN, max(1, factor.shape[1])
+
+
+def _address(array: NDArray) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

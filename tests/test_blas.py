@@ -1,0 +1,161 @@
+"""Products that BLAS adds to what is there: beside NumPy's, however the arrays lie; and steps that use them."""
+
+import numpy as np
+import pytest
+from steps import RATE, close, derived, descending, given, step_is_right
+
+from codegen import blas
+from codegen.blas import Descent, can_descend
+from codegen.numpy_stepper import NumpyStepper
+from codegen.passes import without
+from codegen.steppers import Request
+
+pytestmark = pytest.mark.skipif(not can_descend("float64"), reason="NumPy's BLAS is not found")
+WIDE = "40 -> 50 relu -> 60 tanh -> 3 softmax; cross_entropy"
+
+
+def by_columns(array):
+    return np.asfortranarray(array)
+
+
+def part_of_longer_rows(array):
+    return np.hstack([array, array])[:, : array.shape[1]]
+
+
+def every_other_row(array):
+    return np.repeat(array, 2, axis=0)[::2]
+
+
+def every_other_column(array):
+    return np.repeat(array, 2, axis=1)[:, ::2]
+
+
+def backwards(array):
+    return array[::-1].copy()[::-1]
+
+
+def unaligned(array):
+    room = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    room[...] = array
+    return room
+
+
+def other_order_of_bytes(array):
+    return array.astype(array.dtype.newbyteorder())
+
+
+def single(array):
+    return array.astype(np.float32)
+
+
+MAKES = (
+    np.array, by_columns, part_of_longer_rows, every_other_row, every_other_column, backwards, unaligned,
+    other_order_of_bytes, single,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", MAKES)
+@pytest.mark.parametrize("shape", [(3, 4, 5), (1, 4, 5), (3, 1, 5), (3, 4, 1), (1, 1, 1), (70, 33, 65)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_product_is_subtracted_however_its_factors_lie(make, shape, dtype):
+    random, (m, k, n) = np.random.default_rng(3), shape
+    left, right = (random.integers(-4, 5, size=size).astype(dtype) for size in ((m, k), (k, n)))
+    start = random.integers(-4, 5, size=(m, n)).astype(dtype)
+    for one, two in ((make(left), right), (left, make(right)), (make(left), make(right))):
+        out = start.copy()
+        descent = Descent(one, two, out)
+        descent()
+        np.testing.assert_array_equal(out, start - left @ right)
+        descent()
+        np.testing.assert_array_equal(out, start - 2 * (left @ right))
+
+
+def test_what_does_not_fit_is_refused_before_anything_is_written():
+    left, right = np.ones((3, 4)), np.ones((4, 5))
+    read_only = np.zeros((3, 5))
+    read_only.flags.writeable = False
+    for out in (np.zeros((5, 3)), np.zeros(15), np.zeros((5, 3)).T, np.zeros((3, 5), int), read_only):
+        with pytest.raises(ValueError):
+            Descent(left, right, out)
+        assert not out.any()
+    for one, two in ((left, right[:3]), (left[0], right), (left.T, right)):
+        with pytest.raises(ValueError):
+            Descent(one, two, np.zeros((3, 5)))
+
+
+def test_whether_a_product_moves_anything():
+    left, right, out = np.zeros((3, 2)), np.zeros((2, 4)), np.zeros((3, 4))
+    descent = Descent(left, right, out)
+    assert not descent.moves
+    left[:], right[:] = [[1, -1]], 1
+    assert not descent.moves  # the terms cancel
+    left[0, 0] = 1.5
+    assert descent.moves
+    left[:], right[:] = 0, np.nan
+    assert descent.moves
+    assert not out.any()
+
+
+def test_without_that_blas_steps_are_as_right(monkeypatch):
+    monkeypatch.setattr(blas, "NAMES", ("no_such_{}gemm",))
+    blas._gemm.cache_clear()
+    try:
+        assert not can_descend("float32")
+        made = NumpyStepper(Request(derived(WIDE)[0], 8, np.dtype("float64")))
+    finally:
+        blas._gemm.cache_clear()
+    assert "descent" not in made.source
+    params, X, Y = given(8, WIDE)
+    for key, value in params.items():
+        made.params[key][...] = value
+    step_is_right(made, params, X, Y, RATE, WIDE)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_descent_is_the_update_by_the_gradient(dtype):
+    """Step after step, an epoch with a shorter last batch, and batches of another size."""
+    params, X, Y = given(20, WIDE, dtype)
+    request = Request(derived(WIDE)[0], 8, np.dtype(dtype))
+    both = NumpyStepper(request, without("fused_update")), descending(WIDE, 8, dtype)
+    for made in both:
+        for key, value in params.items():
+            made.params[key][...] = value
+        made.step(X[:8], Y[:8], RATE)
+        made.step(X[3:16], Y[3:16], RATE)
+        made.epoch(X, Y, [np.arange(8), np.arange(8, 16), np.arange(16, 20)], RATE)
+    for key in params:
+        close(both[1].params[key], both[0].params[key], dtype)
+        assert not np.array_equal(both[0].params[key], params[key])
+
+
+def test_gradients_that_go_into_the_weights_need_no_memory():
+    made = descending("3 -> 4; half_squared_error", 5)
+    assert made.gradient.size == 1
+    wide = NumpyStepper(Request(derived("400 -> 300 relu -> 3; half_squared_error")[0], 64, np.dtype("float64")))
+    assert wide.gradient.size < 2000 < 120_000 < wide.flat.size
+
+
+def test_a_gradient_of_nothing_but_zeros_is_told():
+    for text in ("3 -> 4 relu -> 2; half_squared_error", "3 -> 4 relu -> 2 relu; half_squared_error"):
+        params, X, Y = given(6, text)
+        made = descending(text, 6)
+
+        def idle(X, Y, made=made, params=params, **changed):
+            found = []
+            for key, value in {**params, **changed}.items():
+                made.params[key][...] = value
+            made.step(X, Y, RATE)
+            found.append(made.idle)
+            for key, value in {**params, **changed}.items():
+                made.params[key][...] = value
+            made.epoch(X, Y, [np.arange(6)] * 2, RATE)
+            return [*found, made.idle]
+
+        assert idle(X, Y) == [-1, -1]
+        # All units dead, and an answer that is right: nothing moves, in the first step already.
+        dead = {"b1": np.full(4, -1e6), "b2": np.zeros(2)}
+        assert idle(X, np.zeros((6, 2)), **dead) == [0, 0]
+        # The errors of the examples cancel in the bias, but not in the weights.
+        opposite = np.array([[1.0], [-1], [1], [-1], [1], [-1]]) * np.ones((6, 2))
+        alive = {"W1": np.eye(4, 3), "b1": np.zeros(4), "W2": np.zeros((2, 4)), "b2": np.full(2, 1.0)}
+        assert idle(np.abs(X), 1 - opposite, **alive) == [-1, -1]
