@@ -1,20 +1,36 @@
 """Numeric against symbolic: is a gradient, ours or anybody's, the derivative of the loss beside it?
 
-Sources: central differences, W. H. Press et al., "Numerical Recipes", section 5.7; complex step, W. Squire
-         and G. Trapp, "Using complex variables to estimate derivatives of real functions", SIAM Review 40
-         (1998).
+Where it is not what a single difference gives, the difference may be to blame: a loss is known to a few units in its
+last place, which over a small step outweighs a small derivative. Then the step grows and the differences are
+extrapolated, each time with an estimate of the error that is left. The gradient is wrong where it is further away than
+that error explains, right where the error is small enough to see it, and otherwise nothing is known.
+
+Sources: central differences and their extrapolation, W. H. Press et al., "Numerical Recipes", section 5.7, after
+         C. J. F. Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Advances in Engineering Software 4
+         (1982); complex step, W. Squire and G. Trapp, "Using complex variables to estimate derivatives of real
+         functions", SIAM Review 40 (1998).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from symbolic.errors import DataError, UsageError
 
 METHODS = ("central", "complex")
+AGREES, DIFFERS, UNDECIDED = "agrees", "DIFFERS", "undecided"
+EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
+# Units in the last place that any loss may be wrong by, and how often it is looked at what else it loses.
+LAST_PLACES, SHAKES = 4, 8
+# The step is doubled so many times at most, from 6e-6 to 1.6.
+DOUBLINGS = 18
+
+Loss = Callable[[dict[str, np.ndarray]], complex]
 
 
 @dataclass(frozen=True)
@@ -27,7 +43,8 @@ class GradientCheck:
                 one of them is no finite number.
     where:      the element with that error, of several the one with the largest gradient.
     found, numeric: the two values there.
-    ok:         whether error is within the tolerance.
+    verdict:    "agrees", "DIFFERS", or "undecided" where the numeric derivative is not known well enough to say.
+    doubt:      where undecided, how far `numeric` may be from the derivative.
     """
 
     key: str
@@ -37,7 +54,12 @@ class GradientCheck:
     where: tuple[int, ...]
     found: float
     numeric: float
-    ok: bool
+    verdict: str
+    doubt: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return self.verdict == AGREES
 
 
 @dataclass(frozen=True)
@@ -61,7 +83,7 @@ class GradientReport:
         rows += [
             (
                 c.key, str(c.shape), str(c.checked), f"{c.error:.1e}", str(list(c.where)), f"{c.found:.6g}",
-                f"{c.numeric:.6g}", "agrees" if c.ok else "DIFFERS",
+                f"{c.numeric:.6g}", f"{c.verdict}, numeric is +- {c.doubt:.1e}" if c.doubt else c.verdict,
             )
             for c in self.checks
         ]  # fmt: skip
@@ -72,14 +94,20 @@ class GradientReport:
     @property
     def summary(self) -> str:
         """What came out, in one line."""
-        wrong = sum(not c.ok for c in self.checks)
-        verdict = "all gradients agree" if not wrong else f"{wrong} of {len(self.checks)} gradients differ"
+        count = Counter(c.verdict for c in self.checks)
+        parts = [f"{count[DIFFERS]} of {len(self.checks)} gradients differ"] * bool(count[DIFFERS])
+        if count[UNDECIDED]:
+            parts.append(
+                f"{count[UNDECIDED]} of {len(self.checks)} gradients undecided, too small to be told from the rounding "
+                'of the loss: take method="complex" or a larger tolerance'
+            )
+        verdict = "; ".join(parts) or "all gradients agree"
         left_out = f"; not checked: {', '.join(self.unchecked)}" if self.unchecked else ""
         return f"{verdict} ({self.method}, tolerance {self.tolerance:g}){left_out}"
 
 
 def check_gradients(
-    loss: Callable[[dict[str, np.ndarray]], complex],
+    loss: Loss,
     gradients: Mapping[str, np.ndarray],
     params: Mapping[str, np.ndarray],
     *,
@@ -97,7 +125,8 @@ def check_gradients(
     params:    float64 arrays; in float32 a difference quotient has too few digits to judge by.
     method:    "central": (f(x + h) - f(x - h))/2h, for any loss, away from kinks. "complex": Im f(x + ih)/h,
                which has no cancellation, for a loss that takes complex params.
-    step:      h; by default 6e-6 times max(1, |x|) for central, 1e-30 for complex.
+    step:      h; by default 6e-6 times max(1, |x|) for central, 1e-30 for complex. Where a central difference does not
+               agree it is doubled, up to 18 times, until it can be decided.
     tolerance: largest relative error that agrees; by default 1e-6 for central, 1e-10 for complex.
     samples:   how many elements of each array are disturbed, chosen at random by `seed`; by default all.
 
@@ -112,70 +141,178 @@ def check_gradients(
         )
     limit = tolerance if tolerance is not None else (1e-6 if method == "central" else 1e-10)
     random = np.random.default_rng(seed)
+    measured = _Measured(loss, params, method)
     checks = []
     for key, given in gradients.items():
         _check_pair(key, given, params)
         size = params[key].size
         chosen = np.arange(size) if samples is None or samples >= size else np.sort(random.choice(size, samples, False))
-        numeric = np.array([_numeric(loss, params, key, int(place), method, step) for place in chosen])
-        found = np.ravel(given)[chosen].astype(np.float64)
-        checks.append(_compared(key, params[key].shape, chosen, found, numeric, limit))
+        elements = [_Element(measured, key, int(place), step) for place in chosen]
+        checks.append(_judged(elements, np.ravel(given)[chosen].astype(np.float64), limit))
     return GradientReport(tuple(checks), method, limit, tuple(key for key in params if key not in gradients))
 
 
-def _compared(
-    key: str, shape: tuple[int, ...], chosen: np.ndarray, found: np.ndarray, numeric: np.ndarray, limit: float
-) -> GradientCheck:
-    finite = np.isfinite(found) & np.isfinite(numeric)
-    difference = np.full(found.shape, np.inf)
-    difference[finite] = np.abs(found[finite] - numeric[finite])
-    largest = np.flatnonzero(difference == difference.max())
-    # Where all agree to the last bit, the largest entry says more than a zero.
-    worst = int(largest[np.argmax(np.abs(found[largest]))])
-    # A gradient that is zero on both sides agrees; NaN or infinity on either side is as wrong as can be.
-    scale = max(float(np.max(np.abs(numeric))), float(np.max(np.abs(found)))) if finite.all() else 1.0
-    error = float(difference[worst]) / scale if scale > 0 else 0.0
-    where = tuple(int(n) for n in np.unravel_index(int(chosen[worst]), shape))
+def _judged(elements: Sequence[_Element], found: np.ndarray, limit: float) -> GradientCheck:
+    """The verdict over elements of one array; one that differs decides it.
+
+    An element agrees where it is within the tolerance of its numeric derivative and so is the derivative's doubt, and
+    differs where it is further away than both together. As long as it is neither, the derivative is looked at closer.
+    """
+    numeric, doubt = np.array([element.difference() for element in elements]), np.zeros(len(elements))
+    looks: dict[int, Iterator[tuple[float, float]]] = {}
+    looked, exhausted = np.zeros(len(elements), bool), np.zeros(len(elements), bool)
+    while True:
+        finite = np.isfinite(found) & np.isfinite(numeric)
+        away = np.abs(np.subtract(found, numeric, where=finite, out=np.full(found.shape, np.inf)))
+        # NaN or infinity on either side is as wrong as can be; zero on both agrees.
+        scale = max(float(np.max(np.abs(numeric))), float(np.max(np.abs(found)))) if finite.all() else 1.0
+        wrong = np.flatnonzero((away > limit * scale + doubt) & looked)
+        unclear = np.maximum(away, doubt) > limit * scale
+        candidates = np.flatnonzero(unclear & ~exhausted)
+        if wrong.size or not candidates.size:
+            break
+        place = int(candidates[np.argmax(away[candidates])])
+        look = next(looks.setdefault(place, elements[place].closer()), None)
+        if look is None:
+            exhausted[place] = True
+        else:
+            numeric[place], doubt[place] = look
+            looked[place] = True
+    if wrong.size:
+        verdict, shown = DIFFERS, wrong
+    elif unclear.any():
+        verdict, shown = UNDECIDED, np.flatnonzero(doubt == doubt.max())
+    else:
+        # Where all agree to the last bit, the largest entry says more than a zero.
+        verdict, shown = AGREES, np.flatnonzero(away == away.max())
+    worst = int(shown[np.argmax(np.abs(found[shown]))])
     return GradientCheck(
-        key,
-        shape,
-        len(chosen),
-        error,
-        where,
+        elements[0].key,
+        elements[0].shape,
+        len(elements),
+        float(away[worst]) / scale if scale > 0 else 0.0,
+        elements[worst].index,
         float(found[worst]),
         float(numeric[worst]),
-        bool(error <= limit),
+        verdict,
+        float(doubt[worst]) if verdict == UNDECIDED else 0.0,
     )
 
 
-def _numeric(
-    loss: Callable[[dict[str, np.ndarray]], complex], params: Mapping[str, np.ndarray], key: str, place: int,
-    method: str, step: float | None,
-) -> float:  # fmt: skip
-    """The derivative of `loss` by one element of params[key]."""
+@dataclass(frozen=True)
+class _Measured:
+    """The loss near `params`."""
 
-    def at(displacement: complex) -> complex:
-        moved = {name: array.astype(complex) if method == "complex" else array for name, array in params.items()}
-        moved[key] = moved[key].copy()
-        moved[key].flat[place] += displacement
-        value = loss(moved)
+    loss: Loss
+    params: Mapping[str, np.ndarray]
+    method: str
+
+    def at(self, moved: Mapping[str, np.ndarray]) -> complex:
+        """The loss where some parameters are others."""
+        value = self.loss({**self.params, **moved})
         if np.ndim(value) != 0:
             raise DataError(
                 f"the loss has shape {np.shape(value)}; it must be one number, such as the mean over the examples"
             )
-        if not np.isfinite(value):
-            raise DataError(
-                f"the loss is {value} near params[{key!r}]; gradients can be checked only where it is finite"
-            )
         return value
 
-    if method == "complex":
-        h = 1e-30 if step is None else step
-        return float(np.imag(at(1j * h))) / h
-    base = float(params[key].flat[place])
-    h = 6e-6 * max(1.0, abs(base)) if step is None else step
-    upper, lower = base + h, base - h
-    return float(np.real(at(h) - at(-h))) / (upper - lower)
+    @cached_property
+    def unsteadiness(self) -> float:
+        """How far the loss moves when the last places of all parameters do, as its own rounding may move it."""
+        random, here = np.random.default_rng(0), self.at({})
+        values = [
+            self.at(
+                {key: array * (1 + EPS * random.choice([-1, 1], array.shape)) for key, array in self.params.items()}
+            )
+            for _ in range(SHAKES)
+        ]
+        return float(max(abs(value - here) for value in values))
+
+
+@dataclass(frozen=True)
+class _Element:
+    """One element of a parameter, and the derivative of the loss by it."""
+
+    measured: _Measured
+    key: str
+    place: int
+    step: float | None
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.measured.params[self.key].shape
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        return tuple(int(n) for n in np.unravel_index(self.place, self.shape))
+
+    @property
+    def h(self) -> float:
+        if self.step is not None:
+            return self.step
+        return 1e-30 if self._is_complex else 6e-6 * max(1.0, abs(self._base))
+
+    @property
+    def _base(self) -> float:
+        return float(self.measured.params[self.key].flat[self.place])
+
+    @property
+    def _is_complex(self) -> bool:
+        return self.measured.method == "complex"
+
+    def difference(self) -> float:
+        """The derivative from one step h."""
+        derivative, height = self._difference(self.h)
+        if not np.isfinite(height):
+            raise DataError(
+                f"the loss is {height} near params[{self.key!r}]; gradients can be checked only where it is finite"
+            )
+        return derivative
+
+    def closer(self) -> Iterator[tuple[float, float]]:
+        """The derivative better and better, each time with an estimate of how wrong it may be."""
+        if self._is_complex:
+            # Nothing is lost but what is too small for a number.
+            yield self.difference(), TINY / self.h
+            return
+        best, doubt = 0.0, np.inf
+        row: list[float] = []
+        for doubling in range(DOUBLINGS + 1):
+            h = self.h * 2**doubling
+            # Further away the loss may overflow.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                derivative, height = self._difference(h)
+            if not np.isfinite(height):
+                return
+            # A difference over h is wrong by c h^2 + d h^4 + ...: two cancel the first term, three the second as well.
+            finer, row = row, [derivative]
+            for order, last in enumerate(finer, 1):
+                coarser = row[-1]
+                row.append(last + (last - coarser) / (4**order - 1))
+                rounding = (LAST_PLACES * EPS * height + self.measured.unsteadiness) / (h / 2**order)
+                error = max(abs(row[-1] - last), abs(row[-1] - coarser)) + rounding
+                if error < doubt:
+                    best, doubt = row[-1], error
+            if finer:
+                yield best, doubt
+
+    def _difference(self, h: float) -> tuple[float, float]:
+        """The derivative from one step, and the largest loss that it is made from; NaN or infinity if one is that."""
+        if self._is_complex:
+            value = self._at(1j * h)
+            return float(np.imag(value)) / h, abs(value)
+        upper, lower = self._at(h), self._at(-h)
+        height = float(np.maximum(abs(upper), abs(lower)))
+        moved = (self._base + h) - (self._base - h)
+        return (float(np.real(upper - lower)) / moved if np.isfinite(height) else np.nan), height
+
+    def _at(self, displacement: complex) -> complex:
+        """The loss where this element is moved."""
+        params = self.measured.params
+        kind = complex if self._is_complex else None
+        moved = {key: np.array(params[key], kind) for key in (params if self._is_complex else (self.key,))}
+        moved[self.key].flat[self.place] += displacement
+        return self.measured.at(moved)
 
 
 def _check_options(method: str, step: float | None, tolerance: float | None, samples: int | None) -> None:

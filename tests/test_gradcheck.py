@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from codegen import initialize, lambdify
 from codegen.gradcheck import check_gradients
+from symbolic import Network, derive
 from symbolic.errors import DataError, UsageError
 
 PARAMS = {"w": np.array([[0.3, -1.2], [2.0, 0.7]]), "b": np.array([0.5, -0.25])}
@@ -113,3 +115,80 @@ def test_arrays_that_do_not_fit():
         check_gradients(loss, RIGHT, {**PARAMS, "w": PARAMS["w"].astype(np.float32)})
     with pytest.raises(DataError, match="the loss is nan"):
         check_gradients(lambda params: float("nan"), RIGHT, PARAMS)
+
+
+def saturated(layers, seed=0):
+    """Loss, gradients and parameters of a row of sigmoids, whose first gradients shrink with each layer."""
+    network = Network.parse(f"3 -> {' -> '.join(['4 sigmoid'] * layers)} -> 2 softmax; cross_entropy")
+    functions = lambdify(derive(network))
+    random = np.random.default_rng(seed)
+    params = initialize(network, seed=seed)
+    X, Y = random.normal(size=(6, 3)), np.eye(2)[random.integers(0, 2, 6)]
+    return lambda moved: functions.loss(moved, X, Y), functions.loss_and_gradients(params, X, Y)[1], params
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_small_gradients_are_told_from_the_rounding_of_the_loss(seed):
+    """A single difference over 6e-6 is wrong by 1e-10, which is more than a millionth of the first gradients."""
+    loss, gradients, params = saturated(8, seed)
+    assert np.abs(gradients["W1"]).max() < 1e-6
+    assert check_gradients(loss, gradients, params).ok
+    for factor in (2, 1.001, 1.00002):
+        report = check_gradients(loss, {**gradients, "W1": gradients["W1"] * factor}, params)
+        assert [check.key for check in report.checks if check.verdict == "DIFFERS"] == ["W1"]
+
+
+def test_a_wrong_element_among_small_ones_differs():
+    loss, gradients, params = saturated(8)
+    wrong = gradients["W1"].copy()
+    wrong[2, 1] += 0.001 * np.abs(wrong).max()
+    check = check_gradients(loss, {"W1": wrong}, params).checks[0]
+    assert check.verdict == "DIFFERS" and check.where == (2, 1)
+
+
+@pytest.mark.parametrize("factor", [1, 2])
+def test_what_is_smaller_than_the_error_of_every_difference_is_left_undecided(factor):
+    loss, gradients, params = saturated(24)
+    assert np.abs(gradients["W1"]).max() < 1e-14
+    report = check_gradients(loss, {"W1": gradients["W1"] * factor, "b25": gradients["b25"]}, params)
+    assert not report.ok and [check.verdict for check in report.checks] == ["undecided", "agrees"]
+    check = report.checks[0]
+    assert abs(check.found - check.numeric) < check.doubt and check.doubt > abs(check.found)
+    assert "undecided, numeric is +- " in str(report)
+    assert "1 of 2 gradients undecided, too small to be told from the rounding of the loss" in report.summary
+    assert 'take method="complex"' in report.summary and "differ" not in report.summary
+
+
+def test_the_complex_step_decides_what_the_difference_cannot():
+    network = Network.parse(f"3 -> {' -> '.join(['4 sigmoid'] * 24)} -> 2 softmax; cross_entropy")
+    loss = lambdify(derive(network)).unchecked["loss"]
+    _, gradients, params = saturated(24)
+    random = np.random.default_rng(0)
+    X, Y = random.normal(size=(6, 3)), np.eye(2)[random.integers(0, 2, 6)]
+    assert check_gradients(lambda moved: loss(moved, X, Y), gradients, params, method="complex").ok
+
+
+def test_a_larger_tolerance_is_decided_sooner():
+    loss, gradients, params = saturated(12)
+    W1 = {"W1": gradients["W1"]}
+    assert check_gradients(loss, W1, params, tolerance=1e-12).checks[0].verdict == "undecided"
+    assert check_gradients(loss, W1, params, tolerance=1e-2).ok
+    assert not check_gradients(loss, {"W1": 1.1 * gradients["W1"]}, params, tolerance=1e-2).ok
+
+
+def test_a_step_grows_no_further_than_the_loss_is_finite():
+    params = {"x": np.array([1e-3])}
+    report = check_gradients(lambda moved: 1e4 + np.log(moved["x"]).sum(), {"x": np.array([2e3])}, params)
+    assert report.checks[0].verdict == "DIFFERS"
+    assert check_gradients(lambda moved: 1e6 + np.log(moved["x"]).sum(), {"x": np.array([1e3])}, params).ok
+
+
+def test_a_wrong_gradient_of_a_loss_that_stays_zero_differs():
+    report = check_gradients(lambda moved: 0.0, {"b": np.ones(2)}, PARAMS)
+    assert report.checks[0].verdict == "DIFFERS"
+
+
+def test_wrong_gradients_of_ordinary_size_are_found_with_few_more_losses():
+    calls = []
+    check_gradients(lambda moved: calls.append(1) or loss(moved), {"w": 2 * RIGHT["w"]}, PARAMS)
+    assert len(calls) <= 2 * RIGHT["w"].size + 16
