@@ -12,17 +12,23 @@ import numpy as np
 from symbolic.errors import DataError
 
 
+def _listed(names):
+    """Names in a row: the first eight, and how many more there are."""
+    names = [str(name) for name in names]
+    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
+
+
 def _check_parameters(params, shapes, sizes, dtypes):
     """Refuse `params` unless it has exactly the keys and shapes of `shapes`; the named sizes are noted in
     `sizes`.
     """
     if not isinstance(params, dict):
-        raise DataError(f"params is a {type(params).__name__}; it must be a dict with the keys {', '.join(shapes)}")
+        raise DataError(f"params is a {type(params).__name__}; it must be a dict with the keys {_listed(shapes)}")
     missing = [key for key in shapes if key not in params]
-    extra = [str(key) for key in params if key not in shapes]
+    extra = [key for key in params if key not in shapes]
     if missing or extra:
-        found = [f"{', '.join(missing)} missing"] * bool(missing) + [f"{', '.join(extra)} not known"] * bool(extra)
-        raise DataError(f"params: {'; '.join(found)}; it must have exactly the keys {', '.join(shapes)}")
+        found = [f"{_listed(missing)} missing"] * bool(missing) + [f"{_listed(extra)} not known"] * bool(extra)
+        raise DataError(f"params: {'; '.join(found)}; it must have exactly the keys {_listed(shapes)}")
     for key, shape in shapes.items():
         _check_array(f'params["{key}"]', params[key], shape, sizes, dtypes)
 

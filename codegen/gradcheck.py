@@ -20,6 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
+from codegen.entry_checks import _listed
 from symbolic.errors import DataError, UsageError
 
 METHODS = ("central", "complex")
@@ -102,7 +103,7 @@ class GradientReport:
                 'of the loss: take method="complex" or a larger tolerance'
             )
         verdict = "; ".join(parts) or "all gradients agree"
-        left_out = f"; not checked: {', '.join(self.unchecked)}" if self.unchecked else ""
+        left_out = f"; not checked: {_listed(self.unchecked)}" if self.unchecked else ""
         return f"{verdict} ({self.method}, tolerance {self.tolerance:g}){left_out}"
 
 
@@ -136,9 +137,7 @@ def check_gradients(
     """
     _check_options(method, step, tolerance, samples)
     if not gradients:
-        raise DataError(
-            f"gradients is empty, so there is nothing to check; params has {', '.join(params) or 'nothing'}"
-        )
+        raise DataError(f"gradients is empty, so there is nothing to check; params has {_listed(params) or 'nothing'}")
     limit = tolerance if tolerance is not None else (1e-6 if method == "central" else 1e-10)
     random = np.random.default_rng(seed)
     measured = _Measured(loss, params, method)
@@ -220,10 +219,9 @@ class _Measured:
     def unsteadiness(self) -> float:
         """How far the loss moves when the last places of all parameters do, as its own rounding may move it."""
         random, here = np.random.default_rng(0), self.at({})
+        floats = {key: array for key, array in self.params.items() if np.asarray(array).dtype == np.float64}
         values = [
-            self.at(
-                {key: array * (1 + EPS * random.choice([-1, 1], array.shape)) for key, array in self.params.items()}
-            )
+            self.at({key: array * (1 + EPS * random.choice([-1, 1], array.shape)) for key, array in floats.items()})
             for _ in range(SHAKES)
         ]
         return float(max(abs(value - here) for value in values))
@@ -327,7 +325,7 @@ def _check_options(method: str, step: float | None, tolerance: float | None, sam
 
 def _check_pair(key: str, given: np.ndarray, params: Mapping[str, np.ndarray]) -> None:
     if key not in params:
-        raise DataError(f"gradients has a key {key!r} that params lacks; params has {', '.join(params)}")
+        raise DataError(f"gradients has a key {key!r} that params lacks; params has {_listed(params)}")
     if params[key].dtype != np.float64:
         raise DataError(
             f"params[{key!r}] is {params[key].dtype}; gradients are checked in float64: "

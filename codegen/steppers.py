@@ -14,6 +14,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from codegen.entry_checks import _listed
 from codegen.initialization import checked_count, checked_dtype, shape_of
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import optimizer_named
@@ -160,6 +161,7 @@ def choose_stepper(
     stepper = min(able, key=lambda kind: kind.estimate(request)).make(request)
     for key, value in (params or {}).items():
         if key not in request.shapes or np.shape(value) != request.shapes[key]:
-            raise DataError(f'params["{key}"] of shape {np.shape(value)} is no parameter; there are {request.shapes}')
+            there = _listed(f"{name} {shape}" for name, shape in request.shapes.items())
+            raise DataError(f'params["{key}"] of shape {np.shape(value)} is no parameter; there are {there}')
         stepper.params[key][...] = value
     return stepper

@@ -438,3 +438,19 @@ def test_five_hundred_layers_are_a_short_module_in_little_time():
     taken = time.process_time() - started
     assert len(source.splitlines()) < 300 and taken < 10
     assert isinstance(ast.parse(source), ast.Module)
+
+
+def test_messages_about_params_of_a_deep_network_list_a_few_of_its_keys(tmp_path):
+    derivation = derive(network(stacked((60, "4 tanh"))))
+    functions = lambdify(derivation)
+    write_module(derivation, tmp_path / "deep.py")
+    X, Y = np.zeros((2, 5)), np.eye(3)[[0, 1]]
+    for given, message in (
+        ({}, "W1, b1, W2, b2, W3, b3, W4, b4 and 114 more missing; it must have exactly the keys W1, "),
+        ({f"V{n}": X for n in range(9)}, "V0, V1, V2, V3, V4, V5, V6, V7 and 1 more not known; it must have"),
+        ([], "params is a list; it must be a dict with the keys W1, b1, W2, b2, W3, b3, W4, b4 and 114 more"),
+    ):
+        for loss in (functions.loss, import_module(tmp_path / "deep.py").loss):
+            with pytest.raises(ValueError) as caught:
+                loss(given, X, Y)
+            assert message in str(caught.value) and len(str(caught.value)) < 300

@@ -192,3 +192,17 @@ def test_wrong_gradients_of_ordinary_size_are_found_with_few_more_losses():
     calls = []
     check_gradients(lambda moved: calls.append(1) or loss(moved), {"w": 2 * RIGHT["w"]}, PARAMS)
     assert len(calls) <= 2 * RIGHT["w"].size + 16
+
+
+def test_of_many_parameters_a_few_are_named():
+    params = {f"w{n}": np.ones(1) for n in range(100)}
+    report = check_gradients(lambda moved: moved["w0"].sum(), {"w0": np.ones(1)}, params)
+    assert report.summary.endswith("not checked: w1, w2, w3, w4, w5, w6, w7, w8 and 91 more")
+    with pytest.raises(DataError, match="params has w0, w1, w2, w3, w4, w5, w6, w7 and 92 more"):
+        check_gradients(loss, {"v": np.ones(1)}, params)
+
+
+def test_parameters_that_are_no_floats_stay_what_they_are():
+    params = {"rows": np.array([2, 0]), "w": np.array([1.0, 2.0, 3.0])}
+    report = check_gradients(lambda p: (p["w"][p["rows"]] ** 2).sum(), {"w": np.array([2.0, 1.0, 6.0])}, params)
+    assert report.checks[0].verdict == "DIFFERS" and report.checks[0].where == (1,)

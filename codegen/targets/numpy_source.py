@@ -203,7 +203,7 @@ def _needs_interval(argument: Argument) -> bool:
 
 
 def _checks(signature: Signature) -> list:
-    checks = [entry_checks._check_parameters, entry_checks._check_array]
+    checks = [entry_checks._listed, entry_checks._check_parameters, entry_checks._check_array]
     if any(argument.labels for argument in signature.arguments):
         checks += [entry_checks._are_labels, entry_checks._one_hot, entry_checks._check_distribution]
     if any(_needs_interval(argument) for argument in signature.arguments):
