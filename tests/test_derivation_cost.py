@@ -1,5 +1,6 @@
 """What a deep network costs, counted and never timed; and that nobody can see that equal layers are derived once."""
 
+import importlib
 import subprocess
 import sys
 from dataclasses import replace
@@ -331,10 +332,15 @@ def test_every_entry_of_a_table_is_made_and_bears_its_name(table):
         table["none such"]
 
 
-def test_every_public_name_is_found():
-    import symbolic
-
-    assert set(symbolic.__all__) == set(symbolic._HOMES) <= set(dir(symbolic))
-    assert all(getattr(symbolic, name) is not None for name in symbolic.__all__)
+@pytest.mark.parametrize("package", ["symbolic", "codegen"])
+def test_every_public_name_is_found(package):
+    module = importlib.import_module(package)
+    assert set(module.__all__) == set(module._HOMES) <= set(dir(module))
+    assert all(getattr(module, name) is not None for name in module.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        symbolic.nothing  # noqa: B018
+        module.nothing  # noqa: B018
+
+
+def test_public_names_of_codegen_are_seen_before_anything_is_imported():
+    assert not modules_after("import codegen; dir(codegen)") & {"sympy", "numpy", "symbolic"}
+    assert "codegen.training" not in modules_after("from codegen import History")
