@@ -130,7 +130,7 @@ def check_memory(shapes: dict[str, tuple[int, ...]], dtype: np.dtype) -> None:
     """
     largest = max(shapes, key=lambda key: math.prod(shapes[key]), default=None)
     total = sum(math.prod(shape) for shape in shapes.values()) * dtype.itemsize
-    available = _memory()
+    available = machine_memory()
     if largest is not None and 2 * total > available:
         raise ArchitectureError(
             f"the parameters need {_gigabytes(total)} in {dtype.name} and their gradients as much again, "
@@ -139,7 +139,8 @@ def check_memory(shapes: dict[str, tuple[int, ...]], dtype: np.dtype) -> None:
         )
 
 
-def _memory() -> int:
+def machine_memory() -> int:
+    """Bytes of memory that this machine has, free or not."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):

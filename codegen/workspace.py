@@ -10,8 +10,9 @@ from numpy.typing import DTypeLike, NDArray
 
 from codegen import memory
 from codegen.functions import namespace_of
-from codegen.initialization import checked_count, checked_dtype, shape_of
+from codegen.initialization import checked_count, checked_dtype, machine_memory, shape_of
 from codegen.passes.planning import plan
+from codegen.passes.plans import Plan
 from codegen.passes.table import ALL
 from codegen.quick_checks import Values, are_arrays
 from codegen.scalar_gradients import Compute, is_served, scalar_gradients
@@ -26,10 +27,12 @@ from symbolic.errors import DataError, UsageError
 class Workspace(Uncopied):
     """The memory that loss and gradients of one batch size and dtype need, and the code that computes in it.
 
-    flat:      all gradients in one vector.
-    gradients: the usual keys and shapes, as views of it, in a new dict. Each call overwrites the arrays: copy what is
-               to be kept.
-    source:    the text of the code.
+    batch_size: how many examples each call is given.
+    dtype:      of all that it takes and gives.
+    flat:       all gradients in one vector.
+    gradients:  the usual keys and shapes, as views of it, in a new dict. Each call overwrites the arrays: copy what is
+                to be kept.
+    source:     the text of the code.
 
     Close it, or use it in a `with` statement, to give the memory back; afterwards it refuses to compute. Two threads
     need a workspace each.
@@ -38,9 +41,10 @@ class Workspace(Uncopied):
     def __init__(
         self, derivation: Derivation, batch_size: int, dtype: DTypeLike = "float64", passes: frozenset[str] = ALL
     ) -> None:
-        self.batch_size, self.dtype = checked_count("batch size", batch_size), checked_dtype(dtype)
+        self._batch_size, self._dtype = checked_count("batch size", batch_size), checked_dtype(dtype)
         planned = plan(derivation, self.batch_size, self.dtype.name, passes, owns_parameters=False)
-        self.source = stepper_source(planned)
+        _check_memory(planned, self.batch_size, self.dtype)
+        self._source = stepper_source(planned)
         empty = memory.empty if "aligned" in passes else np.empty
         self._flat = empty((max(block.last for block in planned.gradients),), self.dtype)
         self._flat[...] = 0
@@ -52,12 +56,24 @@ class Workspace(Uncopied):
         self._checked = namespace_of(module_source(derivation, dtype=self.dtype.name))
         # The module's own error class would be none of our family.
         self._checked["DataError"] = DataError
-        self._compute: Any = namespace_of(self.source)["build"](self._flat, self.batch_size, empty)
+        self._compute: Any = namespace_of(self._source)["build"](self._flat, self.batch_size, empty)
         self._scalar: Compute | None = None
         microseconds = planned.costs.estimate(planned.graph, planned.listing)
         if passes == ALL and is_served(derivation, self.batch_size, self.dtype, microseconds):
             keys = sorted(planned.wrt, key=lambda key: self._views[key].ctypes.data)
-            self.source, self._scalar = scalar_gradients(derivation, keys, self._flat, self._values)
+            self._source, self._scalar = scalar_gradients(derivation, keys, self._flat, self._values)
+
+    @property
+    def batch_size(self) -> int:
+        return self._batch_size
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._dtype
+
+    @property
+    def source(self) -> str:
+        return self._source
 
     @property
     def flat(self) -> NDArray:
@@ -85,10 +101,10 @@ class Workspace(Uncopied):
 
     def _fits(self, params: dict[str, NDArray], arrays: tuple[NDArray, ...]) -> bool:
         """Whether everything is beyond doubt just as it must be. What is not may still be right."""
-        if len(arrays) != len(self._shapes) or not are_arrays(params, self._parameters, self.dtype):
+        if len(arrays) != len(self._shapes) or not are_arrays(params, self._parameters, self._dtype):
             return False
         for array, shape, values in zip(arrays, self._shapes.values(), self._values, strict=True):
-            if array.__class__ is not np.ndarray or array.dtype is not self.dtype or array.shape != shape:
+            if array.__class__ is not np.ndarray or array.dtype is not self._dtype or array.shape != shape:
                 return False
             if array.base is not None and np.may_share_memory(array, self._flat):
                 return False
@@ -126,3 +142,15 @@ class Workspace(Uncopied):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _check_memory(planned: Plan, batch_size: int, dtype: np.dtype) -> None:
+    """Refuse what cannot fit into this machine's memory, before any of it is made."""
+    buffers = {id(buffer): buffer for buffer in planned.buffers.values() if not buffer.fixed}.values()
+    bytes_of = [planned.graph.size(b.shape) * (1 if b.is_truth else dtype.itemsize) for b in buffers]
+    needed, available = sum(bytes_of) + planned.entries * dtype.itemsize, machine_memory()
+    if needed > available:
+        raise UsageError(
+            f"a workspace for {batch_size} examples in {dtype.name} needs at least {needed:,} bytes, but this machine "
+            f"has {available:,}; choose a smaller batch size"
+        )

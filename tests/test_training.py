@@ -101,7 +101,7 @@ def test_initialize_refuses(text, options, error, message):
 
 
 def test_15_says_the_memory_first(monkeypatch):
-    monkeypatch.setattr("codegen.initialization._memory", lambda: 10**6)
+    monkeypatch.setattr("codegen.initialization.machine_memory", lambda: 10**6)
     with pytest.raises(ArchitectureError, match=r"need 8\.02 MB in float64 .* has 1 MB; the largest is W1 of shape"):
         initialize(Network.parse("1000 -> 1000 -> 2; half_squared_error"))
 

@@ -1,5 +1,7 @@
 """Workspaces: the gradients of the readable module, in memory of their own, and what they refuse."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from sympy import Sum
@@ -122,6 +124,34 @@ def test_a_closed_workspace_refuses():
 def test_refuses_a_batch_size(size_):
     with pytest.raises(UsageError, match="batch size must be a whole number from 1"):
         FUNCTIONS.workspace(size_)
+
+
+@pytest.mark.parametrize("size_", [10**12, 10**25])
+def test_refuses_what_the_machine_has_no_memory_for(size_):
+    with pytest.raises(UsageError, match=rf"for {size_} examples in float32 needs at least \d+(,\d\d\d)+ bytes, but"):
+        FUNCTIONS.workspace(size_, "float32")
+
+
+def test_memory_is_counted_as_it_is_taken(monkeypatch):
+    """What a call needs for a moment, and constants, come on top."""
+    FUNCTIONS.workspace(5)
+    tracemalloc.start()
+    workspace = FUNCTIONS.workspace(100_000)
+    taken = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert workspace.batch_size == 100_000
+    monkeypatch.setattr("codegen.workspace.machine_memory", lambda: 10**6)
+    with pytest.raises(UsageError, match="but this machine has 1,000,000; choose a smaller batch size") as refused:
+        FUNCTIONS.workspace(100_000)
+    said = int(str(refused.value).split("at least ")[1].split(" bytes")[0].replace(",", ""))
+    assert 0.6 * taken < said <= taken
+
+
+@pytest.mark.parametrize("name", ["batch_size", "dtype", "source", "flat", "gradients"])
+def test_what_a_workspace_is_made_for_cannot_be_assigned(name):
+    with FUNCTIONS.workspace(5) as workspace, pytest.raises(AttributeError):
+        setattr(workspace, name, 4)
+    assert workspace.batch_size == 5 and workspace.dtype == np.float64
 
 
 def test_refuses_a_dtype_and_functions_made_from_text():
