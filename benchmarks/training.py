@@ -34,7 +34,7 @@ DTYPES = ("float32", "float64")
 KINDS = ("gradient", "step", "epoch")
 TOLERANCE = {"float32": 2e-4, "float64": 1e-9}
 # A round takes every competitor once; as many steps as take about this many seconds.
-SLICE = 0.02
+SLICE = 0.005
 
 
 def main() -> int:

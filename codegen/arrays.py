@@ -86,6 +86,16 @@ class Node:
         """What `walk` gives, kept."""
         return tuple(self.walk())
 
+    @cached_property
+    def ops(self) -> frozenset[str]:
+        """The operations below and this one."""
+        return frozenset([node.op for node in self.below])
+
+    @cached_property
+    def reads(self) -> tuple[str, ...]:
+        """Keys of the tensors below, in order of first use."""
+        return tuple(dict.fromkeys([node.detail for node in self.below if node.op == "tensor"]))
+
     def walk(self) -> Iterator[Node]:
         """Every node below and this one, arguments first, each once."""
         seen: set[Node] = set()
@@ -102,8 +112,7 @@ class Node:
 
 def tensor_keys(node: Node) -> list[str]:
     """Keys of the tensors that a node reads, in order of first use."""
-    found = (below.detail for below in node.below if below.op == "tensor")
-    return list(dict.fromkeys(found))
+    return list(node.reads)
 
 
 @dataclass(frozen=True)
@@ -141,7 +150,7 @@ class ArrayProgram:
         """The size symbols that the code needs as numbers, in order of first use."""
         found: dict[Expr, None] = {}
         for assignment in self.assignments:
-            for node in assignment.node.walk():
+            for node in assignment.node.below:
                 if node.op == "extent":
                     found[node.detail] = None
                 elif node.op in ("fill", "broadcast", "identity"):
@@ -166,14 +175,20 @@ PART_NAMES = {
 
 
 def assemble(
-    definitions: dict[str, Node], equations: dict[str, Equation], outputs: tuple[str, ...], taken: set[str]
+    definitions: dict[str, Node],
+    equations: dict[str, Equation],
+    outputs: tuple[str, ...],
+    taken: set[str],
+    shares: bool = True,
 ) -> ArrayProgram:
     """The assignments that compute `outputs`, nothing else, every shared part once.
 
     definitions: the node of each tensor that an equation defines, in an order that can be computed.
     taken:       names that a shared part must not get.
+    shares:      if not, a part is computed wherever it is used.
     """
     needed = _needed(definitions, outputs)
+    results = frozenset(outputs)
     uses: dict[Node, int] = {}
     for key in needed:
         _count_uses(definitions[key], uses)
@@ -183,16 +198,16 @@ def assemble(
     for key in needed:
         root = definitions[key]
         for node in root.below:
-            if node is not root and uses[node] > 1 and node not in names and _is_work(node):
+            if shares and node is not root and uses[node] > 1 and node not in names and _is_work(node):
                 name = _part_name(node, key, used_names)
                 used_names.add(name)
                 assignments.append(Assignment(name, _with_names(node, names)))
                 names[node] = name
         computed = _with_names(root, names)
-        if key in outputs and _shares_memory(computed, definitions, outputs):
+        if key in results and _shares_memory(computed, definitions, results):
             computed = Node("copy", (computed,), None, computed.shape)
         assignments.append(Assignment(key, computed, equations[key]))
-        if _is_work(root):
+        if shares and _is_work(root):
             names.setdefault(root, key)
     return ArrayProgram(tuple(assignments), outputs)
 
@@ -222,11 +237,11 @@ def _is_work(node: Node) -> bool:
     return node.op not in VIEWS and node.op not in LEAVES and not node.is_host
 
 
-def _shares_memory(node: Node, definitions: dict[str, Node], outputs: tuple[str, ...]) -> bool:
+def _shares_memory(node: Node, definitions: dict[str, Node], results: frozenset[str]) -> bool:
     """Whether an array is a view of an argument or of another result."""
     while node.op in VIEWS:
         node = node.args[0]
-    return node.op == "tensor" and bool(node.shape) and (node.detail not in definitions or node.detail in outputs)
+    return node.op == "tensor" and bool(node.shape) and (node.detail not in definitions or node.detail in results)
 
 
 def _with_names(root: Node, names: dict[Node, str]) -> Node:

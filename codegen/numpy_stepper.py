@@ -66,7 +66,7 @@ class NumpyStepper(WeightsOwner):
         self.train_step, _ = self._for(request.batch_size)
 
     def step(self, X: NDArray, Y: NDArray, rate: float) -> float:
-        fits = X.__class__ is Y.__class__ is np.ndarray and X.dtype == Y.dtype == self._dtype
+        fits = X.__class__ is Y.__class__ is np.ndarray and X.dtype is Y.dtype is self._dtype
         if not fits or X.shape != self._x or Y.shape != self._y:
             loss = self._other(X, Y)(X, Y, float(rate))
         else:

@@ -20,13 +20,13 @@ def folded_bias(graph: Graph, gradients: dict[str, str], costs: Costs) -> None:
 
     gradients: key of the gradient by the key of its parameter.
     """
-    readers = Counter(argument for d in graph.definitions.values() for node in d.walk() for argument in node.args)
+    readers = Counter([argument for d in graph.definitions.values() for node in d.below for argument in node.args])
     taken = {*graph.definitions, *gradients}
     sums: dict[Node, Node] = {}
     weights: dict[Node, Node] = {}
     made: dict[str, tuple[str, Node]] = {}
     gone: set[str] = set()
-    for node in [node for definition in graph.definitions.values() for node in definition.walk()]:
+    for node in [node for d in graph.definitions.values() if "add" in d.ops for node in d.below]:
         found = _affine(node, gradients)
         if found is None or readers[node.args[1]] > 1 or readers[found.bias] > 1 or not _pays(graph, found, costs):
             continue
@@ -52,8 +52,8 @@ def folded_bias(graph: Graph, gradients: dict[str, str], costs: Costs) -> None:
         if key not in gone
     }
     graph.outputs = tuple(renamed.get(key, key) for key in graph.outputs if key not in gone)
-    graph.apply(sums.get)
-    graph.apply(weights.get)
+    graph.apply(sums.get, "add")
+    graph.apply(weights.get, "tensor")
 
 
 @dataclass(frozen=True)

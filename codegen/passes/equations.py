@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Piecewise, Pow, Sum, Symbol
 
+from codegen.passes.alike import Alike
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, is_letter, key_of
 
@@ -63,6 +64,8 @@ def exchanged(
 
     z[p, j] becomes z[j, p], on both sides: letters say which axis is meant, so any order of axes is as true.
     """
+    if not orders:
+        return tuple(equations), dict(tensors)
     moved = {
         key: replace(
             tensor,
@@ -74,17 +77,21 @@ def exchanged(
         for key, tensor in tensors.items()
     }
 
-    def turned(expression: Expr) -> Expr:
-        elements = [e for e in expression.atoms(Indexed) if key_of(e) in orders]
-        return expression.xreplace(
-            {e: e.func(e.base, *(e.indices[n] for n in orders[str(key_of(e))])) for e in elements}
-        )
+    def turned(equation: Equation) -> list[Expr]:
+        elements = [e for e in equation.rhs.atoms(Indexed) if key_of(e) in orders]
+        swap = {e: e.func(e.base, *(e.indices[n] for n in orders[str(key_of(e))])) for e in elements}
+        return [equation.rhs.xreplace(swap)]
 
+    right_side = Alike(turned, orders.get)
     made = []
     for equation in equations:
-        order = orders.get(equation.tensor.key, tuple(range(len(equation.indices))))
-        letters = tuple(equation.indices[n] for n in order)
-        made.append(Equation(moved[equation.tensor.key], letters, turned(equation.rhs)))
+        key, (rhs,) = equation.tensor.key, right_side(equation)
+        if key in orders:
+            letters = tuple(equation.indices[n] for n in orders[key])
+            equation = Equation(moved[key], letters, rhs, equation.function)
+        elif rhs is not equation.rhs:
+            equation = replace(equation, rhs=rhs)
+        made.append(equation)
     return tuple(made), moved
 
 
@@ -100,19 +107,32 @@ def folded_step(
 
     adjoints: keys of all adjoints and gradients.
     """
-    shared = {_size_factor(equation.rhs) for equation in equations if equation.tensor.key in gradients}
+    size_factor = Alike(lambda equation: [_size_factor(equation.rhs)])
+    shared = {size_factor(equation)[0] for equation in equations if equation.tensor.key in gradients}
     factor = shared.pop() if len(shared) == 1 else Integer(1)
+    lost = Mul.make_args(factor) if factor != 1 else ()
+    sizes = {symbol.name for symbol in factor.free_symbols}
+
+    def folded(equation: Equation) -> list[Expr]:
+        """The right side; nothing if that cannot be shown to be multiplied."""
+        rhs = equation.rhs
+        if equation.tensor.key in gradients and lost:
+            rhs = Mul(*(f for f in Mul.make_args(rhs) if f not in lost))
+        if equation.tensor.key not in adjoints:
+            return [rhs]
+        scaled = _scaled(rhs, adjoints, step)
+        return [] if scaled is None else [scaled]
+
+    def trait(name: str) -> tuple[bool, bool, str]:
+        return name in adjoints, name in gradients, name if name in sizes else ""
+
+    right_side = Alike(folded, trait, sorted(step.free_symbols, key=str))
     made = []
     for equation in equations:
-        rhs = equation.rhs
-        if equation.tensor.key in gradients and factor != 1:
-            rhs = Mul(*(f for f in Mul.make_args(rhs) if f not in Mul.make_args(factor)))
-        if equation.tensor.key in adjoints:
-            scaled = _scaled(rhs, adjoints, step)
-            if scaled is None:
-                return None
-            rhs = scaled
-        made.append(replace(equation, rhs=rhs))
+        found = right_side(equation)
+        if not found:
+            return None
+        made.append(equation if found[0] is equation.rhs else replace(equation, rhs=found[0]))
     return tuple(made), factor
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import is_
 
 from sympy import Expr, Integer, Number
 
-from codegen.arrays import Node, tensor_keys
+from codegen.arrays import Node
 from symbolic.tensors import Equation
 
 Rule = Callable[[Node], "Node | None"]
@@ -35,19 +36,19 @@ class Graph:
         """How many entries an array of this shape has."""
         total = 1
         for extent in extents:
-            total *= int(extent.xreplace(self.numbers))
+            total *= int(self.numbers.get(extent) or extent.xreplace(self.numbers))
         return total
 
-    def apply(self, rule: Rule) -> None:
-        """Rewrite every node of every definition, arguments first."""
+    def apply(self, rule: Rule, *ops: str) -> None:
+        """Rewrite every node of every definition, arguments first. ops: the operations that `rule` may change."""
         for key, node in self.definitions.items():
-            self.definitions[key] = rewritten(node, rule)
+            self.definitions[key] = rewritten(node, rule, *ops)
 
     def uses(self) -> dict[str, int]:
         """How many definitions that are needed read each name; a result counts as read."""
         counts = dict.fromkeys(self.outputs, 1)
         for key in self.needed():
-            for used in tensor_keys(self.definitions[key]):
+            for used in self.definitions[key].reads:
                 counts[used] = counts.get(used, 0) + 1
         return counts
 
@@ -58,18 +59,30 @@ class Graph:
             key = stack.pop()
             if key in self.definitions and key not in wanted:
                 wanted.add(key)
-                stack.extend(tensor_keys(self.definitions[key]))
+                stack.extend(self.definitions[key].reads)
         return [key for key in self.definitions if key in wanted]
 
 
-def rewritten(root: Node, rule: Rule) -> Node:
-    """`root` with `rule` applied to every node, arguments first. What a rule returns is not visited again."""
+def rewritten(root: Node, rule: Rule, *ops: str) -> Node:
+    """`root` with `rule` applied to every node, arguments first. What a rule returns is not visited again.
+
+    ops: the operations that `rule` may change; where none of them stands, nothing is visited.
+    """
+    if root.ops.isdisjoint(ops):
+        return root
     made: dict[Node, Node] = {}
-    for node in root.walk():
-        new = Node(node.op, tuple(made[argument] for argument in node.args), node.detail, node.shape)
-        changed = rule(new)
+    for node in root.below:
+        new = with_args(node, [made[argument] for argument in node.args])
+        changed = rule(new) if new.op in ops else None
         made[node] = new if changed is None else changed
     return made[root]
+
+
+def with_args(node: Node, args: Sequence[Node]) -> Node:
+    """The same operation on `args`; `node` itself where these are its own."""
+    if all(map(is_, args, node.args)):
+        return node
+    return Node(node.op, tuple(args), node.detail, node.shape)
 
 
 def number(value: Expr) -> Node:

@@ -92,7 +92,8 @@ def plan(
     )
     _rewrite(graph, gradients, costs, passes, owns_parameters)
     names = taken | {step, "dtype", "params"}
-    assembled = assemble(graph.definitions, _first(graph), graph.outputs, set(names))
+    shares = "common_subexpressions" in passes
+    assembled = assemble(graph.definitions, _first(graph), graph.outputs, set(names), shares)
     leaves = tuple(argument.key for argument in contract.arguments)
     listed = listing(assembled, graph, leaves)
     made = {gradient: key for key, gradient in gradients.items()}
@@ -102,7 +103,7 @@ def plan(
     alone = {i.result for i in listed.instructions if i.op == "descend"}
     fixed = frozenset(name for name in graph.outputs[1:] if made[name] not in alone)
     both = {key for name in alone for key in graph.joint.get(name, (name,))}
-    rest = {key: gradient for key, gradient in gradients.items() if key not in both}
+    rest = {key: gradients[key] for key in shapes if key in gradients and key not in both}
     return Plan(
         title=title_of(derivation),
         graph=graph,

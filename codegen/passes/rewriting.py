@@ -30,7 +30,7 @@ def helpers(graph: Graph) -> None:
             return make("add", make("maximum", u, number(ZERO)), tail)
         return None
 
-    graph.apply(rule)
+    graph.apply(rule, "negative", "logistic", "log1pexp")
 
 
 def comparison(graph: Graph) -> None:
@@ -38,12 +38,10 @@ def comparison(graph: Graph) -> None:
     known: dict[tuple[Node, ...], Node] = {}  # (z, c) -> a
 
     def rule(node: Node) -> Node | None:
-        if node.op == "greater" and node.args in known:
-            return make("greater", known[node.args], node.args[1])
-        return None
+        return make("greater", known[node.args], node.args[1]) if node.args in known else None
 
     for key, node in graph.definitions.items():
-        graph.definitions[key] = rewritten(node, rule)
+        graph.definitions[key] = rewritten(node, rule, "greater")
         if node.op == "maximum" and node.args[0].op == "tensor" and node.args[1].op == "number":
             known[node.args] = Node("tensor", (), key, node.shape)
 
@@ -85,7 +83,7 @@ def arithmetic_choice(graph: Graph) -> None:
         return None
 
     for key, node in graph.definitions.items():
-        made = rewritten(node, rule)
+        made = rewritten(node, rule, "cast", "where")
         graph.definitions[key] = made
         if made.op == "add" and made.args[0].op == "maximum" and is_number(made.args[0].args[1], 0):
             u = made.args[0].args[0]
@@ -105,7 +103,7 @@ def totals(graph: Graph) -> None:
 
     def fact(node: Node) -> Node | None:
         """sum_j (u_j + v) y_j = sum_j u_j y_j + v where the y_j are declared to sum to 1."""
-        if node.op != "sum" or node.detail != (0,) or node.args[0].op != "multiply":
+        if node.detail != (0,) or node.args[0].op != "multiply":
             return None
         first, second = node.args[0].args
         if second.op != "tensor" or second.detail not in graph.one_hot:
@@ -128,8 +126,8 @@ def totals(graph: Graph) -> None:
         made = Node("sum", (inner,), node.detail, node.shape)
         return fact(made) or made
 
-    graph.apply(push)
-    graph.apply(fact)
+    graph.apply(push, "negative", "sum")
+    graph.apply(fact, "sum")
     uses = graph.uses()
     above: list[Equation] = []
 
@@ -157,37 +155,36 @@ def totals(graph: Graph) -> None:
         return Node("dot", (node, Node("ones", (), None, node.shape)), None, ())
 
     def rule(node: Node) -> Node | None:
-        whole = node.op == "sum" and not node.shape and node.args[0].shape
-        return total(node.args[0]) if whole else None
+        return total(node.args[0]) if not node.shape and node.args[0].shape else None
 
     for key in list(graph.definitions):
         above.clear()
-        graph.definitions[key] = rewritten(graph.definitions[key], rule)
+        graph.definitions[key] = rewritten(graph.definitions[key], rule, "sum")
         graph.equations[key] = (*above, *graph.equations.get(key, ()))
 
 
 def _is_summed(node: Node) -> bool:
-    return any(below.op == "sum" for below in node.walk())
+    return "sum" in node.ops
 
 
 def sums_by_ones(graph: Graph) -> None:
     """sum_i u_i = sum_i 1 u_i: BLAS is faster than NumPy's reduction over one axis of two."""
 
     def rule(node: Node) -> Node | None:
-        if node.op != "sum" or len(node.detail) != 1 or len(node.args[0].shape) != 2:
+        if len(node.detail) != 1 or len(node.args[0].shape) != 2:
             return None
         axis, inner = node.detail[0], node.args[0]
         ones = Node("ones", (), None, (inner.shape[axis],))
         return make("matmul", *((ones, inner) if axis == 0 else (inner, ones)), shape=node.shape)
 
-    graph.apply(rule)
+    graph.apply(rule, "sum")
 
 
 def turned_factor(graph: Graph, costs: Costs) -> None:
     """A B^T with B^T copied to lie by rows, where the product gains more than the copy costs."""
 
     def rule(node: Node) -> Node | None:
-        if node.op != "matmul" or len(node.shape) != 2:
+        if len(node.shape) != 2:
             return None
         left, right = node.args
         if left.op not in ("tensor", "with_ones") or right.op != "transpose":
@@ -198,7 +195,7 @@ def turned_factor(graph: Graph, costs: Costs) -> None:
             return None
         return make("matmul", left, Node("copy", (right,), None, right.shape), shape=node.shape)
 
-    graph.apply(rule)
+    graph.apply(rule, "matmul")
 
 
 def guarded_shift(graph: Graph) -> None:
@@ -209,12 +206,14 @@ def guarded_shift(graph: Graph) -> None:
     """
     maxima: dict[Node, int] = {}
     shifts: dict[Node, int] = {}
-    for key in graph.needed():
-        for node in graph.definitions[key].walk():
-            if node.op == "max":
-                maxima[node] = 0
-    for key in graph.needed():
-        for node in graph.definitions[key].walk():
+    needed = [graph.definitions[key] for key in graph.needed()]
+    for definition in needed:
+        if "max" in definition.ops:
+            maxima.update((node, 0) for node in definition.below if node.op == "max")
+    if not maxima:
+        return
+    for definition in needed:
+        for node in definition.below:
             for argument in node.args:
                 if argument in maxima:
                     maxima[argument] += 1
@@ -225,7 +224,7 @@ def guarded_shift(graph: Graph) -> None:
             return None
         return Node("shifted", (node.args[0],), node.args[1].detail, node.shape)
 
-    graph.apply(rule)
+    graph.apply(rule, "subtract")
 
 
 def _is_shift(node: Node) -> bool:

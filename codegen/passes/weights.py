@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Sum, preorder_traversal
 
+from codegen.passes.alike import Alike
 from codegen.passes.costs import Costs
+from codegen.recording import tensors_in
 from symbolic.tensors import Equation, Tensor, key_of
 
 Size = Callable[[Expr], int]
@@ -30,12 +33,14 @@ def transposed_weights(
     """
 
     def size(extent: Expr) -> int:
-        return int(extent.xreplace(numbers))
+        return int(numbers.get(extent) or extent.xreplace(numbers))
 
+    parts_of = Alike(_parts_of_products)
     readers: dict[str, list[Equation]] = {}
     for equation in equations:
-        for key in sorted({str(key_of(e)) for e in equation.rhs.atoms(Indexed)}):
-            readers.setdefault(key, []).append(equation)
+        for key in tensors_in(equation):
+            if key in gradients:
+                readers.setdefault(key, []).append(equation)
     makers = {equation.tensor.key: equation for equation in equations}
     found: dict[str, tuple[int, ...]] = {}
     for key, gradient in gradients.items():
@@ -43,9 +48,11 @@ def transposed_weights(
             continue
         plain = turned = 0.0
         for equation in (*readers.get(key, ()), makers[gradient]):
-            plain += _cost(equation, (), size, costs)
-            turned += _cost(equation, (key, gradient), size, costs)
-            inputs = _affine(equation, key, gradients) if folds else None
+            parts = parts_of(equation)
+            products = [_Product(*parts[at : at + 4]) for at in range(0, len(parts), 4)]
+            plain += _cost(equation, products, (), size, costs)
+            turned += _cost(equation, products, (key, gradient), size, costs)
+            inputs = _affine(equation, products, key, gradients) if folds else None
             if inputs is not None:
                 units, width = (size(extent) for extent in tensors[key].shape)
                 turned += min(0.0, costs.folded_bias(units, width, inputs in makers) - costs.bias(units))
@@ -54,12 +61,12 @@ def transposed_weights(
     return found
 
 
-def _cost(equation: Equation, turned: tuple[str, ...], size: Size, costs: Costs) -> float:
+def _cost(equation: Equation, products: Sequence[_Product], turned: tuple[str, ...], size: Size, costs: Costs) -> float:
     """Microseconds of the products of matrices in an equation; `turned`: keys of matrices that lie transposed."""
     total = 0.0
     result = equation.indices[::-1] if equation.tensor.key in turned else equation.indices
     sizes = dict(zip(equation.indices, equation.tensor.shape, strict=True))
-    for left, right, letter, extent in _products(equation.rhs):
+    for left, right, letter, extent in products:
         one, two = (e.indices[::-1] if key_of(e) in turned else e.indices for e in (left, right))
         found = _product_letters(one, two, letter, result)
         if found is not None:
@@ -84,23 +91,32 @@ def _product_letters(
     return rows, columns, (left[0] == bound, right[1] == bound)
 
 
-def _products(expression: Expr) -> Iterator[tuple[Indexed, Indexed, Expr, Expr]]:
-    """The sums over one letter of two elements of matrices: (left, right, letter, size)."""
-    for total in preorder_traversal(expression):
+class _Product(NamedTuple):
+    """A sum over one letter of two elements of matrices."""
+
+    left: Indexed
+    right: Indexed
+    letter: Expr
+    extent: Expr
+
+
+def _parts_of_products(equation: Equation) -> Iterator[Expr]:
+    """The parts of each product of two matrices in an equation, one product after the other."""
+    for total in preorder_traversal(equation.rhs):
         if isinstance(total, Sum) and len(total.limits) == 1:
             letter, _, high = total.limits[0]
             pair = [factor for factor in Mul.make_args(total.function) if letter in factor.free_symbols]
             if len(pair) == 2 and all(isinstance(factor, Indexed) and len(factor.indices) == 2 for factor in pair):
-                yield pair[0], pair[1], letter, high + 1
+                yield from _Product(pair[0], pair[1], letter, high + 1)
 
 
-def _affine(equation: Equation, weights: str, gradients: Mapping[str, str]) -> str | None:
+def _affine(equation: Equation, products: Sequence[_Product], weights: str, gradients: Mapping[str, str]) -> str | None:
     """The key of a in z = b + W a, with a parameter b that has a gradient."""
     terms = Add.make_args(equation.rhs)
     biases = [term for term in terms if isinstance(term, Indexed) and len(term.indices) == 1]
     if len(terms) != 2 or len(biases) != 1 or key_of(biases[0]) not in gradients:
         return None
-    for left, right, _, _ in _products(equation.rhs):
+    for left, right, _, _ in products:
         if weights in (key_of(left), key_of(right)):
             return str(key_of(right if key_of(left) == weights else left))
     return None

@@ -157,29 +157,27 @@ class _Writer:
             if name in blocks and known != f"{self.moves} or ":
                 # One entry tells nearly always.
                 known = f"{name}[{', '.join(['-1'] * blocks[name])}] or {name}.any() or "
-        if plan.descents:
-            return [*lines, *self._rest(), f"return {plan.objective}"]
+        return [*lines, *(self._update() if plan.blocks else ()), f"return {plan.objective}"]
+
+    def _update(self) -> list[str]:
+        """What moves the parameters that no descent has moved."""
+        plan, lines = self.plan, []
         if plan.update:
-            if plan.uphill and plan.factor is None:
-                lines.append(f"{self._function('negative')}(G, G)")
-            return [*lines, "update(learning_rate)", f"return {plan.objective}"]
-        if plan.blocks and plan.factor is None:
+            lines += [f"{self._function('negative')}(G, G)"] * (plan.uphill and plan.factor is None)
+            return [*lines, "update(learning_rate)"]
+        if plan.factor is None:
             rate = "-learning_rate" if plan.uphill else "learning_rate"
             lines.append(f"{self._function('multiply')}(G, {rate}, G)")
-        if plan.blocks:
-            lines.append(f"{self._function('subtract')}(P, G, P)")
-        lines.append(f"return {plan.objective}")
-        return lines
-
-    def _rest(self) -> list[str]:
-        """The update of what no descent has moved."""
-        lines = [f"G[-1] = {self.moves}"]
-        rest = [block for block in self.plan.blocks if block.name not in self.plan.descents]
-        if rest:
-            first, last = min(block.first for block in rest), max(block.last for block in rest)
-            P, G = self._once("rest of P", "P_rest", f"P[{first}:{last}]"), self._once("rest of G", "G_rest", "G[:-1]")
-            lines.append(f"{self._function('subtract')}({P}, {G}, {P})")
-        return lines
+        rest = [block for block in plan.blocks if block.name not in plan.descents]
+        pairs = [("P", "G")]
+        if "flat_update" not in plan.passes:
+            pairs = [(block.name, gradient.name) for block, gradient in zip(rest, plan.gradients, strict=True)]
+        elif plan.descents and rest:
+            ends = f"{min(block.first for block in rest)}:{max(block.last for block in rest)}"
+            pairs = [(self._once("P_rest", "P_rest", f"P[{ends}]"), self._once("G_rest", "G_rest", "G[:-1]"))]
+        if plan.descents:
+            lines.append(f"G[-1] = {self.moves}")
+        return [*lines, *(f"{self._function('subtract')}({P}, {G}, {P})" for P, G in pairs if rest)]
 
     def _set_step(self) -> list[str]:
         assert self.plan.factor is not None
