@@ -23,12 +23,11 @@ def without_extrema(expression: Expr) -> Expr:
 
 
 def _has_extrema(expression: Expr) -> bool:
-    stack: list[Basic] = [expression]
-    while stack:
-        node = stack.pop()
+    nodes: list[Basic] = [expression]
+    for node in nodes:  # which grows
         if isinstance(node, (Max, Min, Abs)):
             return True
-        stack.extend(node.args)
+        nodes += node.args
     return False
 
 

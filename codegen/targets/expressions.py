@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
 
 from sympy import Expr, Indexed, Sum, Symbol, true
 from sympy.printing.str import StrPrinter
 
 from codegen.arrays import Node
+from codegen.recording import outline_of
+from symbolic.moulds import order_of
 from symbolic.tensors import Equation
 
 # Binding strength of what a piece of source text is at its outermost, weakest first.
@@ -156,10 +160,42 @@ class _CommentPrinter(StrPrinter):
         return f"({', '.join(parts)})"
 
 
+@dataclass(frozen=True)
+class _Alike:
+    """What the text of an equation depends on but for names: see `codegen.recording`.
+
+    letters: what the index letters are called.
+    """
+
+    tokens: Hashable
+    order: tuple[int, ...]
+    letters: tuple[str, ...]
+    equation: Equation = field(compare=False)
+
+
+# Stands before and after the place of a name in a text.
+_MARK = "\0"
+
+
+@lru_cache(maxsize=2**10)
+def _pieces(alike: _Alike) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The text of all equations that differ in names only: what stands around the names, and their places."""
+    plain, letters, _ = outline_of(alike.equation)
+    called = {letter.name: text for letter, text in zip(letters, alike.letters, strict=True)}
+    called |= {name.name: f"{_MARK}{place}{_MARK}" for place, name in enumerate(plain.names)}
+    printer = _CommentPrinter(called)
+    text = f"{printer.doprint(alike.equation.lhs)} = {printer.doprint(alike.equation.rhs)}"
+    parts = text.split(_MARK)
+    return tuple(parts[::2]), tuple(map(int, parts[1::2]))
+
+
 def equation_text(equation: Equation, names: Mapping[str, str] = NO_NAMES) -> str:
     """`equation` in index notation as plain text: z1[p, j] = sum_s(W1[j, s]*x[p, s]) + b1[j].
 
     names: what a tensor or size is called, where that is not its key.
     """
-    printer = _CommentPrinter(names)
-    return f"{printer.doprint(equation.lhs)} = {printer.doprint(equation.rhs)}"
+    plain, letters, _ = outline_of(equation)
+    called = tuple([names.get(letter.name, letter.name) for letter in letters])
+    around, places = _pieces(_Alike(plain.tokens, order_of(plain.names, letters), called, equation))
+    found = [names.get(name.name, name.name) for name in plain.names]
+    return around[0] + "".join([found[place] + text for place, text in zip(places, around[1:], strict=True)])
