@@ -42,6 +42,7 @@ def save_checkpoint(history: History, path: str | os.PathLike[str], force: bool 
         "epochs": [dataclasses.asdict(epoch) for epoch in history.epochs],
         "batches": history.batches,
         "seconds": history.seconds,
+        "why": history.why,
         "steps": history.state.steps,
     }
     arrays: dict[str, Any] = {
@@ -96,6 +97,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> History:
             epochs=[Epoch(**epoch) for epoch in about["epochs"]],
             batches=about["batches"],
             seconds=about["seconds"],
+            why=about.get("why", ""),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{source} is no whole saved run ({error}); give a file that --save wrote") from error

@@ -277,7 +277,7 @@ def _parser() -> _Parser:
         "--target",
         help="which code does the steps: numpy, scalar (one example a step), numba (an extra; what it compiles lies in "
         "~/.cache/deltaform) or textbook (default: what is fastest for these shapes, numba aside; for uniform sampling "
-        "textbook, which is to the last bit the plain algorithm; a resumed run keeps its target)",
+        "textbook, which is to the last bit the plain algorithm; for a resumed run the target it had)",
     )
     train.add_argument("--optimizer", help="sgd, momentum or adam (default: sgd)")
     train.add_argument("--seed", type=_whole, help="of start values, sampling and held-out fifth (default: 0)")

@@ -27,6 +27,7 @@ from codegen.plots import draw_loss_curve, require_matplotlib
 from codegen.source import module_source
 from codegen.sources import network_over_examples, note_asked_for, verified
 from codegen.training import Diverged, Interrupted, train
+from codegen.training_settings import check_early
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import FileError, LoweringError, MissingExtra
@@ -70,6 +71,13 @@ def training_run(arguments: argparse.Namespace) -> int:
     if arguments.plot is not None:
         check_target(arguments.plot, PICTURES, arguments.force)
         require_matplotlib()
+    given = {
+        "sampling": arguments.sampling,
+        "batch size": arguments.batch_size,
+        "optimizer": arguments.optimizer,
+        "dtype": arguments.dtype,
+    }
+    check_early(given, arguments.target, resume)
     seed = resume.settings.seed if resume is not None and arguments.seed is None else arguments.seed
     data = load(arguments.data, network, 0 if seed is None else seed)
     say(str(data))

@@ -11,8 +11,8 @@ from codegen.optimizers import Arrays, State
 
 @dataclass(frozen=True)
 class Settings:
-    """What a run was started with; a resumed run goes on with the same, though its learning rate may be
-    another.
+    """What a run was started with; a resumed run goes on with the same, though its learning rate and its
+    target may be others.
 
     network:    title of what is trained, for a Network its architecture string.
     equations:  its sizes and forward equations; they decide what the parameters are and what the gradients.
@@ -88,7 +88,7 @@ class History:
     epochs:       one record a finished epoch; where the run ended amid one, one more of the steps it has.
     batches:      steps done of the present epoch; 0 between epochs.
     seconds:      wall time of all steps.
-    why:          a sentence that says which code did the steps, and why.
+    why:          a sentence that says which code did the steps, and why; of runs saved before it was kept, empty.
     """
 
     settings: Settings

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from codegen.numba_stepper import missing, numba_stepper
@@ -23,22 +25,33 @@ def _operations(request: Request) -> int:
     return planned.operations
 
 
+def _scalar_conflict(optimizer: str, batch_size: int | None, dtype: np.dtype) -> str:
+    if optimizer != "sgd":
+        return f"it does steps of sgd, not of {optimizer}"
+    if batch_size not in (None, 1):
+        return f"it takes one example a step, not {batch_size}"
+    if dtype != np.float64:
+        return f"it computes with Python's floats, which are float64, not {dtype}"
+    return ""
+
+
+def _numba_conflict(optimizer: str, batch_size: int | None, dtype: np.dtype) -> str:
+    return f"it does steps of sgd, not of {optimizer}" if optimizer != "sgd" else missing()
+
+
 def _scalar_refusal(request: Request) -> str:
-    if request.optimizer != "sgd":
-        return f"it does steps of sgd, not of {request.optimizer}"
-    if request.batch_size != 1:
-        return f"it takes one example a step, not {request.batch_size}"
-    if request.dtype != np.float64:
-        return f"it computes with Python's floats, which are float64, not {request.dtype}"
-    planned = _planned(request)
-    return str(planned) if isinstance(planned, DeltaformError) else scalar_source.refusal(planned)
+    conflict = _scalar_conflict(request.optimizer, request.batch_size, request.dtype)
+    return conflict or _refusal(request, scalar_source.refusal)
 
 
 def _numba_refusal(request: Request) -> str:
-    if request.optimizer != "sgd":
-        return f"it does steps of sgd, not of {request.optimizer}"
+    conflict = _numba_conflict(request.optimizer, request.batch_size, request.dtype)
+    return conflict or _refusal(request, numba_source.refusal)
+
+
+def _refusal(request: Request, of_plan: Callable[[Plan], str]) -> str:
     planned = _planned(request)
-    return missing() or (str(planned) if isinstance(planned, DeltaformError) else numba_source.refusal(planned))
+    return str(planned) if isinstance(planned, DeltaformError) else of_plan(planned)
 
 
 SCALAR = Kind(
@@ -47,6 +60,7 @@ SCALAR = Kind(
     refusal=_scalar_refusal,
     estimate=lambda request: 0.4 + 0.0055 * _operations(request),
     make=lambda request: scalar_stepper(request.derivation, request.dtype),
+    conflict=_scalar_conflict,
 )
 NUMBA = Kind(
     name="numba",
@@ -54,5 +68,6 @@ NUMBA = Kind(
     refusal=_numba_refusal,
     estimate=lambda request: 1.5 + _operations(request) / 25000,
     make=lambda request: numba_stepper(request.derivation, request.batch_size, request.dtype),
+    conflict=_numba_conflict,
     asked=True,
 )

@@ -109,6 +109,8 @@ class Kind:
     refusal:  why it cannot serve a request; "" if it can.
     estimate: microseconds a step, from shapes alone; only compared with those of other kinds.
     make:     the stepper; its parameters are zero until they are set.
+    conflict: why it cannot serve any network with this optimizer, batch size (None if not known yet) and dtype; "" if
+              it can. A refusal says so too, but needs a derivation.
     asked:    taken only where it is asked for by name, because it does what a user may not expect.
     """
 
@@ -117,6 +119,7 @@ class Kind:
     refusal: Callable[[Request], str]
     estimate: Callable[[Request], float]
     make: Callable[[Request], Stepper]
+    conflict: Callable[[str, int | None, np.dtype], str] = lambda optimizer, batch_size, dtype: ""
     asked: bool = False
 
 
@@ -127,6 +130,27 @@ def stepper_kinds() -> dict[str, Kind]:
     from codegen.textbook import TEXTBOOK
 
     return {kind.name: kind for kind in (NUMPY, SCALAR, NUMBA, TEXTBOOK)}
+
+
+def targets_for(optimizer: str, batch_size: int | None, dtype: DTypeLike) -> list[str]:
+    """Names of the kinds that may serve some network with these."""
+    kind = np.dtype(dtype)
+    return [name for name, entry in stepper_kinds().items() if not entry.conflict(optimizer, batch_size, kind)]
+
+
+def check_target(target: object, optimizer: str, batch_size: int | None, dtype: DTypeLike) -> None:
+    """Refuse a target that can serve no network with this optimizer, batch size (None if not known yet) and dtype.
+
+    Raises:
+        UsageError: there is no such target, or it cannot serve; says why, and which may.
+    """
+    kinds = stepper_kinds()
+    if not isinstance(target, str) or target not in kinds:
+        raise UsageError(f"target {target!r} is unknown; {nearest(str(target), kinds)}")
+    conflict = kinds[target].conflict(optimizer, batch_size, np.dtype(dtype))
+    if conflict:
+        others = ", ".join(targets_for(optimizer, batch_size, dtype))
+        raise UsageError(f"target {target!r} cannot serve: {conflict}; ask for another: {others}")
 
 
 def choose_stepper(
@@ -149,10 +173,10 @@ def choose_stepper(
     """
     kinds = stepper_kinds()
     batch_size = checked_count("batch size", batch_size)
+    if target is not None:
+        check_target(target, optimizer_named(optimizer).name, batch_size, checked_dtype(dtype))
     derivation = source if isinstance(source, Derivation) else derive(source)
     request = Request(derivation, batch_size, checked_dtype(dtype), optimizer_named(optimizer).name)
-    if target is not None and target not in kinds:
-        raise UsageError(f"target {target!r} is unknown; {nearest(str(target), kinds)}")
     offered = [kind for kind in kinds.values() if target == kind.name or (target is None and not kind.asked)]
     refusals = {kind.name: kind.refusal(request) for kind in offered}
     able = [kinds[name] for name, refusal in refusals.items() if not refusal]

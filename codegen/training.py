@@ -15,13 +15,18 @@ from codegen.initialization import program_of
 from codegen.interrupting import pending_interrupt
 from codegen.progress import Progress
 from codegen.samplings import SAMPLINGS, Sampling, sampling_named
-from codegen.steppers import Stepper, choose_stepper
+from codegen.steppers import Stepper, check_target, choose_stepper, targets_for
 from codegen.textbook import TEXTBOOK, WHY
 from codegen.training_run import Diverged, Interrupted, Run
 from codegen.training_settings import EPOCHS, describe, new_history, resumed_history, steps_in_all
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import TrainingError, UsageError
+
+UNIFORM = (
+    "drawn uniformly, a step is to the last bit the algorithm as it is written; faster, and the same to rounding, is "
+    "a target that you name (target=, --target): {}"
+)
 
 __all__ = ["EPOCHS", "SAMPLINGS", "Diverged", "Interrupted", "Sampling", "describe", "sampling_named", "train"]
 
@@ -75,7 +80,8 @@ def train(
         run to the last bit.
     dtype: of all arithmetic, float32 or float64; that of `params` if those are given, else float64.
     params: start values, by default `initialize(source, seed, dtype)`. They are not changed.
-    resume: a run to go on with. It keeps its settings; only the learning rate may be given anew.
+    resume: a run to go on with. It keeps its settings; only the learning rate and the target may be given anew. With
+        the target that it had it goes on to the last bit as if it had not stopped, with another up to rounding.
     progress: show it on standard error: a bar where tqdm is installed and it is a terminal, else a line an
         epoch, which counts in steps where `iterations` are given.
     on_epoch: called with each Epoch that is recorded.
@@ -105,7 +111,6 @@ def train(
         "optimizer": optimizer,
         "seed": seed,
         "dtype": dtype,
-        "target": target,
     }
     targets = Targets.of(source)
     examples = check_examples(X, Y, targets, "training data")
@@ -127,16 +132,26 @@ def train(
         raise TrainingError(
             f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the same data"
         )
+    goes_on = resume is not None and target is None
+    if goes_on:
+        target = settings.target
+    if target is not None:
+        check_target(target, settings.optimizer, settings.batch_size, settings.dtype)
     stepper, why = None, "the functions given to train(), as they are, compute the gradients, and NumPy the update"
     if functions is None:
         derivation = source if isinstance(source, Derivation) else derive(source)
         functions = lambdify(derivation)
-        stepper, why = _code(derivation, settings, target, resume is not None)
-    elif (target or settings.target) != TEXTBOOK.name:
+        stepper, why = _code(derivation, settings, target, goes_on)
+    elif target not in (None, TEXTBOOK.name):
         raise UsageError(
-            f"functions are given, but the steps are to be done by {target or settings.target!r}; leave functions out"
+            f"functions are given, but the steps are to be done by {target!r}; leave functions out, or ask for target "
+            f"{TEXTBOOK.name!r}"
         )
-    history.settings = replace(settings, target=TEXTBOOK.name if stepper is None else stepper.name)
+    name = TEXTBOOK.name if stepper is None else stepper.name
+    done = len(history.step_losses)
+    if done and name != settings.target:
+        why += f"; up to step {done} it was target {settings.target!r}"
+    history.settings = replace(settings, target=name)
     history.why = why
     run = Run(functions, history, examples, held, targets, steps, stepper)
     shown_epochs = None if iterations is not None else steps // settings.steps_per_epoch
@@ -155,16 +170,15 @@ def train(
     return history
 
 
-def _code(
-    derivation: Derivation, settings: Settings, target: str | None, is_resumed: bool
-) -> tuple[Stepper | None, str]:
-    """What does the steps: a stepper, or None for the functions and the optimizer's rule; and a sentence why."""
-    if is_resumed and settings.target == TEXTBOOK.name:
-        return None, WHY.format("so they did before the run was resumed")
-    target = settings.target if is_resumed else target
-    if target is None and settings.sampling == "uniform":
-        return None, WHY.format("drawn uniformly, a step is to the last bit the algorithm as it is written")
+def _code(derivation: Derivation, settings: Settings, target: str | None, goes_on: bool) -> tuple[Stepper | None, str]:
+    """What does the steps: a stepper, or None for the functions and the optimizer's rule; and a sentence why.
+
+    goes_on: whether the target is that of the run that is resumed, and nobody asked for it.
+    """
     if target == TEXTBOOK.name:
-        return None, WHY.format("it was asked for")
+        return None, WHY.format("so they did before the run was resumed" if goes_on else "it was asked for")
+    if target is None and settings.sampling == "uniform":
+        others = targets_for(settings.optimizer, settings.batch_size, settings.dtype)
+        return None, WHY.format(UNIFORM.format(" or ".join(name for name in others if name != TEXTBOOK.name)))
     stepper = choose_stepper(derivation, settings.batch_size, settings.dtype, settings.optimizer, target)
     return (None if stepper.name == TEXTBOOK.name else stepper), stepper.why

@@ -15,6 +15,7 @@ from codegen.history import History, Settings
 from codegen.initialization import DTYPES, checked_count, checked_dtype, checked_seed, initialize
 from codegen.optimizers import optimizer_named
 from codegen.samplings import sampling_named
+from codegen.steppers import check_target
 from symbolic.errors import TrainingError, UsageError
 from symbolic.programs import Program
 
@@ -102,6 +103,22 @@ def new_history(
     return History(settings, start, entry.start(start), order, program.sense)
 
 
+def check_early(given: Mapping[str, Any], target: str | None, resume: History | None) -> None:
+    """Refuse a sampling, an optimizer or a target that no examples can make right. given: as for `new_history`.
+
+    Raises:
+        UsageError: there is none of that name, or the target cannot serve with the rest; lists what there is.
+    """
+    if resume is not None:
+        settings = resume.settings
+        check_target(_or(target, settings.target), settings.optimizer, settings.batch_size, settings.dtype)
+        return
+    sampling_named(_or(given["sampling"], "shuffled"))
+    optimizer = optimizer_named(_or(given["optimizer"], "sgd")).name
+    if target is not None:
+        check_target(target, optimizer, given["batch size"], checked_dtype(_or(given["dtype"], np.float64)))
+
+
 def _or(value: Any, usual: Any) -> Any:
     return usual if value is None else value
 
@@ -130,7 +147,6 @@ def resumed_history(
         "optimizer": settings.optimizer,
         "seed": settings.seed,
         "dtype": settings.dtype,
-        "target": settings.target,
     }
     for what, value in given.items():
         asked = checked_dtype(value).name if what == "dtype" and value is not None else value

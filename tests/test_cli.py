@@ -505,3 +505,20 @@ def test_no_page_is_written_for_a_wrong_derivation(tmp_path, capsys, monkeypatch
     assert not page.exists() and "no page is written" in capsys.readouterr().err
     assert main(["derive", NETWORK, "-o", str(page), "--no-verify"]) == 0
     assert "Verification" not in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--target", "numpi"], "target 'numpi' is unknown; did you mean numpy? known: numba, numpy, scalar, textbook"),
+        (["--target", "scalar", "--batch-size", "8"], "it takes one example a step, not 8; ask for another: numpy"),
+        (["--target", "scalar", "--dtype", "float32"], "are float64, not float32; ask for another: numpy"),
+        (["--target", "numba", "--optimizer", "adam"], "sgd, not of adam; ask for another: numpy, textbook"),
+        (["--optimizer", "adm"], "optimizer 'adm' is unknown; did you mean adam?"),
+        (["--sampling", "unifrom"], "sampling 'unifrom' is unknown; did you mean uniform?"),
+    ],
+)
+def test_train_refuses_names_before_it_reads_the_examples(folder, capsys, monkeypatch, options, message):
+    monkeypatch.setattr(codegen.commands, "load", lambda *given: pytest.fail("read"))
+    assert main(["train", NETWORK, "--data", "data.npz", *options]) == 2
+    assert message in capsys.readouterr().err

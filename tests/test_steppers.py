@@ -1,5 +1,6 @@
 """Steppers: the same steps as by hand, for random networks of all activations and losses; and training with them."""
 
+import json
 import os
 import signal
 import warnings
@@ -8,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from codegen import numba_stepper
 from codegen.checkpoints import load_checkpoint, save_checkpoint
 from codegen.functions import lambdify
 from codegen.initialization import initialize
@@ -18,7 +20,7 @@ from codegen.textbook import TextbookStepper
 from codegen.training import Diverged, Interrupted, train
 from symbolic.activations import ACTIVATIONS
 from symbolic.backpropagation import derive
-from symbolic.errors import ArchitectureError, DataError, DeltaformWarning, TrainingError, UsageError
+from symbolic.errors import ArchitectureError, DataError, DeltaformWarning, UsageError
 from symbolic.losses import LOSSES
 from symbolic.network import Network
 
@@ -185,7 +187,10 @@ def test_training_does_the_same_steps_up_to_rounding():
 
 
 def test_what_is_chosen_when_nothing_is_asked_for():
-    assert "to the last bit the algorithm" in run(1, target=None, sampling="uniform").why
+    why = run(1, target=None, sampling="uniform").why
+    assert "to the last bit the algorithm" in why and "that you name (target=, --target): numpy" in why
+    assert "scalar" not in why and "textbook" not in why  # of these, one cannot serve and one does
+    assert "scalar" in run(1, target=None, sampling="uniform", batch_size=1).why
     assert "functions given to train()" in run(1, target=None, functions=lambdify(DERIVATION)).why
     with pytest.raises(UsageError, match="functions are given, but the steps are to be done by 'numpy'"):
         run(1, functions=lambdify(DERIVATION))
@@ -202,8 +207,58 @@ def test_a_stepped_run_resumes_to_the_bit(tmp_path, sampling):
     resumed = run(6, resume=history, target=None)
     assert resumed.settings.target == "numpy"
     same_run(resumed, run(6, sampling=sampling))
-    with pytest.raises(TrainingError, match="has target numpy, not textbook"):
-        run(6, resume=history, target="textbook")
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
+@pytest.mark.parametrize(("first", "then"), [("numpy", "textbook"), ("textbook", "numpy")])
+def test_a_run_goes_on_with_another_target_when_asked(tmp_path, optimizer, first, then):
+    """Weights and what the optimizer remembers lie in another order there."""
+    history = run(None, iterations=7, optimizer=optimizer, target=first)
+    save_checkpoint(history, tmp_path / "run.npz")
+    resumed = run(6, optimizer=optimizer, target=then, resume=load_checkpoint(tmp_path / "run.npz"))
+    whole = run(6, optimizer=optimizer, target=first)
+    assert resumed.settings.target == then and resumed.state.steps == whole.state.steps == 30
+    assert resumed.why.endswith(f"; up to step 7 it was target '{first}'") and "up to step" not in whole.why
+    assert resumed.step_losses[:7] == whole.step_losses[:7]
+    np.testing.assert_allclose(resumed.step_losses, whole.step_losses, rtol=1e-10)
+    for key, value in whole.params.items():
+        np.testing.assert_allclose(resumed.params[key], value, rtol=0, atol=1e-10)
+
+
+def test_a_run_whose_target_is_gone_says_how_to_go_on(monkeypatch):
+    monkeypatch.setattr(numba_stepper.importlib.util, "find_spec", lambda name: None)
+    history = run(1)
+    history.settings = replace(history.settings, target="numba")
+    with pytest.raises(UsageError, match=r"'numba' cannot serve: .*pip install.*; ask for another: numpy, textbook$"):
+        run(2, resume=history, target=None)
+    assert run(2, resume=history).step_losses == run(2).step_losses
+
+
+def test_what_ran_is_in_the_checkpoint(tmp_path):
+    history = run(1)
+    save_checkpoint(history, tmp_path / "run.npz")
+    assert load_checkpoint(tmp_path / "run.npz").why == history.why != ""
+    with np.load(tmp_path / "run.npz") as arrays:
+        kept = dict(arrays)
+    about = json.loads(str(kept["about"]))
+    del about["why"]
+    np.savez(tmp_path / "older.npz", **kept | {"about": np.array(json.dumps(about))})
+    assert load_checkpoint(tmp_path / "older.npz").why == ""
+
+
+def test_a_target_that_cannot_serve_is_refused_before_anything_is_derived(monkeypatch):
+    monkeypatch.setattr("codegen.training.derive", lambda source: pytest.fail("derived"))
+    monkeypatch.setattr("codegen.steppers.derive", lambda source: pytest.fail("derived"))
+    for options, message in (
+        ({"target": "numpi"}, "target 'numpi' is unknown; did you mean numpy.*textbook"),
+        ({"target": ["numpy"]}, "is unknown; .*known: numba, numpy, scalar, textbook"),
+        ({"target": "scalar"}, "'scalar' cannot serve: it takes one example a step, not 5; ask for another: numpy"),
+        ({"target": "numba", "optimizer": "adam"}, "sgd, not of adam; ask for another: numpy, textbook"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            run(**options)
+        with pytest.raises(UsageError, match=message):
+            choose_stepper(NETWORK, 5, optimizer=options.get("optimizer", "sgd"), target=options["target"])
 
 
 @pytest.mark.parametrize("options", [{}, {"held": True}, {"sampling": "uniform", "batch_size": 1}])
