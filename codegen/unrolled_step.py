@@ -37,7 +37,7 @@ RATE = "rate"
 OWN = frozenset({
     RATE, "parameters", "xs", "ys", "losses", "idle", "epoch", "stepping", "count", "numbers", "order", "zip", "len",
     "float", "float64", "np", "njit", "math", "step", "place", "loss", "range", "theta", "X", "Y",
-    "params", "pack", "memory", "loss_and_gradients", *CALLS.values(),
+    "params", "build", "pack", "memory", "loss_and_gradients", *CALLS.values(),
 })  # fmt: skip
 
 

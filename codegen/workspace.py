@@ -15,7 +15,7 @@ from codegen.passes.planning import plan
 from codegen.passes.plans import Plan
 from codegen.passes.table import ALL
 from codegen.quick_checks import Values, are_arrays
-from codegen.scalar_gradients import Compute, is_served, scalar_gradients
+from codegen.scalar_gradients import REFUSED, Compute, is_served, scalar_gradients
 from codegen.signature import signature
 from codegen.source import module_source
 from codegen.targets.stepper_source import stepper_source
@@ -91,9 +91,13 @@ class Workspace(Uncopied):
                        workspace's own memory.
             UsageError: the workspace is closed.
         """
-        scalar = self._scalar
-        if scalar is not None and (loss := scalar(params, arrays)) is not None:
-            return loss, self._views.copy()
+        if self._scalar is not None:
+            try:
+                loss = self._scalar(params, *arrays)
+            except REFUSED:
+                loss = None  # examined below, and computed by NumPy if it is right
+            if loss is not None:
+                return loss, self._views.copy()
         if self._compute is None:
             raise UsageError("the workspace is closed: its memory was given back; make a new one")
         given = arrays if self._fits(params, arrays) else self._examined(params, arrays)

@@ -12,11 +12,20 @@ from codegen.memory import views
 from codegen.targets.scalar_source import BUILTINS, INDENT, NODES, check_tree, head_of, import_fault, wrapped
 from codegen.unrolled_step import Plan, pattern, unrolled_step
 
-ABOUT = '"""The loss of arrays with one example; None, with nothing written, where one is not of this dtype."""'
+ABOUT = """def build(pack, memory, float64):
+    \"\"\"loss_and_gradients for arrays of one example.
+
+    pack: puts so many doubles into memory, from a place on. float64: the dtype that all arrays must have.
+    \"\"\"
+
+    def loss_and_gradients(params, X, Y):
+        \"\"\"The loss; None, with nothing written, where the arrays are others than they must be.\"\"\"
+"""
 
 
 def scalar_gradient_source(planned: Plan, keys: Sequence[str]) -> str:
-    """A module with loss_and_gradients(params, X, Y, float64, pack, memory), checked against the whitelist.
+    """A module with build(pack, memory, float64), checked against the whitelist, that returns the function
+    loss_and_gradients(params, X, Y).
 
     pack is that of a struct of as many doubles as there are parameters; it puts the gradients of `keys` into memory.
     """
@@ -32,7 +41,8 @@ def scalar_gradient_source(planned: Plan, keys: Sequence[str]) -> str:
     values = ", ".join(f'params["{key}"]' for key in planned.parameters)
     gradients = ", ".join(change for key in keys for change in changes[key].flat)
     lines = [
-        ABOUT,
+        f"if len(params) != {len(names)}:",
+        f"{INDENT}return None",
         *wrapped(f"{', '.join(names)}{',' * (len(names) == 1)} = ({values}{',' * (len(names) == 1)})", ""),
         *wrapped(f"if not ({dtypes} is float64):", ""),
         f"{INDENT}return None",
@@ -41,9 +51,9 @@ def scalar_gradient_source(planned: Plan, keys: Sequence[str]) -> str:
         *wrapped(f"pack(memory, 0, {gradients})", ""),
         f"return {step.loss}",
     ]
-    body = textwrap.indent("\n".join(lines), INDENT)
+    body = textwrap.indent("\n".join(lines), 2 * INDENT)
     text = head_of(planned, step, "loss and gradients of one example")
-    text += f"\n\ndef loss_and_gradients(params, X, Y, float64, pack, memory):\n{body}\n"
+    text += f"\n\n{ABOUT}{body}\n\n{INDENT}return loss_and_gradients\n"
     check_tree(text, (*NODES, ast.Subscript), BUILTINS, import_fault, _attribute_fault)
     return text
 
