@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from codegen.wording import number_of
 from symbolic.errors import DataError
 
 
@@ -23,7 +24,7 @@ def check_batch(X: NDArray, Y: NDArray, shapes: tuple[tuple[int, ...], ...]) -> 
             wanted = ", ".join(("N", *map(str, shape)))
             raise DataError(f"{name} has shape {array.shape}; required is ({wanted}), with N at least 1")
     if len(X) != len(Y):
-        raise DataError(f"X has {len(X)} rows and Y has {len(Y)}; row p of both must be one example")
+        raise DataError(f"X has {number_of(len(X), 'row')} and Y has {len(Y)}; row p of both must be one example")
 
 
 def check_rows(rows: NDArray, count: int) -> None:

@@ -28,6 +28,7 @@ from codegen.source import module_source
 from codegen.sources import network_over_examples, note_asked_for, verified
 from codegen.training import Diverged, Interrupted, train
 from codegen.training_settings import check_early
+from codegen.wording import duration, number_of
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import FileError, LoweringError, MissingExtra
@@ -176,11 +177,12 @@ def demonstration(arguments: argparse.Namespace) -> int:
     started = time.perf_counter()
     derivation = derive(network)
     steps = sum(1 for _ in derivation.walk())
-    say(f"derived {', '.join(derivation.gradients)} in {steps} steps, {time.perf_counter() - started:.1f} s")
+    took = duration(time.perf_counter() - started)
+    say(f"derived {', '.join(derivation.gradients)} in {number_of(steps, 'step')}, {took}")
     started = time.perf_counter()
     report = verified(derivation)
     write_atomically(table, f"{report}\n".encode())
-    say(f"verified: {report.summary}, {time.perf_counter() - started:.1f} s")
+    say(f"verified: {report.summary}, {duration(time.perf_counter() - started)}")
     if not report.ok:
         print(report)
         return NO
@@ -251,14 +253,16 @@ def check_code(network: Network, derivation: Derivation, seed: int = 0) -> Gradi
 
 def _print_outcome(history: History, data: Dataset) -> None:
     last = history.epochs[-1]
-    epochs = f"{last.steps / history.settings.steps_per_epoch:.1f}".removesuffix(".0")
-    print(f"{history.settings.network}: {epochs} epochs, {last.steps} steps, {history.seconds:.1f} s")
+    # With a digit where the run ended amid an epoch.
+    epochs = round(last.steps / history.settings.steps_per_epoch, 1)
+    done = number_of(int(epochs) if epochs.is_integer() else epochs, "epoch"), number_of(last.steps, "step")
+    print(f"{history.settings.network}: {', '.join(done)}, {duration(history.seconds)}")
     assert last.held_out_loss is not None  # every data set has a part held out
     print(f"training loss {loss_text(last.train_loss)}, held-out loss {loss_text(last.held_out_loss)}")
     if history.why:
         say(f"how the steps were done: {history.why}")
     if last.accuracy is not None:
-        print(f"test accuracy {last.accuracy:.2%} on {len(data.held_out)} held-out examples")
+        print(f"test accuracy {last.accuracy:.2%} on {number_of(len(data.held_out), 'held-out example')}")
 
 
 def _require_for_demo() -> None:

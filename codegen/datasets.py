@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from codegen.examples import Examples, Targets, check_examples
 from codegen.initialization import checked_seed
+from codegen.wording import number_of
 from symbolic.errors import DataError, FileError, MissingExtra
 from symbolic.files import as_path
 
@@ -40,7 +41,7 @@ class Dataset:
         return self.train.X, self.train.Y, (self.held_out.X, self.held_out.Y)
 
     def __str__(self) -> str:
-        return f"{self.name}: {len(self.train)} examples to train on, {len(self.held_out)} held out"
+        return f"{self.name}: {number_of(len(self.train), 'example')} to train on, {len(self.held_out)} held out"
 
 
 def load(source: str | os.PathLike[str], network: Any = None, seed: int = 0) -> Dataset:
@@ -181,9 +182,9 @@ def _csv(path: Path, targets: Targets | None) -> tuple[NDArray, NDArray]:
         last = 1 if targets.labels and width == targets.inputs + 1 else targets.outputs
         if width != targets.inputs + last:
             raise DataError(
-                f"{path} has {width} columns, but the network needs {targets.inputs} inputs and then "
-                f"{'1 label or ' if targets.labels else ''}{targets.outputs} outputs; change the network or "
-                "the file"
+                f"{path} has {number_of(width, 'column')}, but the network needs "
+                f"{number_of(targets.inputs, 'input')} and then {'1 label or ' if targets.labels else ''}"
+                f"{number_of(targets.outputs, 'output')}; change the network or the file"
             )
     if width <= last:
         raise DataError(f"{path} has {width} column; it needs inputs and, last, the target")
@@ -213,7 +214,7 @@ def _fault(path: Path, lines: list[tuple[int, str]]) -> DataError | None:
                 return DataError(f"{path}, line {number}, column {column}: {shown!r} is no number{hint}")
         if len(cells) != width:
             return DataError(
-                f"{path}, line {number}: {len(cells)} columns, but line {lines[0][0]} has {width}; every "
+                f"{path}, line {number}: {number_of(len(cells), 'column')}, but line {lines[0][0]} has {width}; every "
                 "line needs as many"
             )
     return None

@@ -46,7 +46,7 @@ def _check_array(name, array, shape, sizes, dtypes):
     wanted = ", ".join(map(str, shape)) + "," * (len(shape) == 1)
     if array.ndim != len(shape):
         raise DataError(
-            f"{name} has shape {array.shape}, which has {array.ndim} axes; required is ({wanted}): "
+            f"{name} has shape {array.shape}; required is ({wanted}): "
             + ("take one row for each example, as in x[np.newaxis, :]" if array.ndim < len(shape) else "use .reshape")
         )
     for axis, extent in enumerate(shape):
@@ -61,7 +61,7 @@ def _check_array(name, array, shape, sizes, dtypes):
         elif found != required:
             raise DataError(
                 f"{name} has shape {array.shape}; required is ({wanted}): "
-                f"axis {axis} must have {required} elements{source}"
+                f"axis {axis} must be of length {required}{source}"
             )
     if dtypes and array.dtype != dtypes[0][0]:
         raise DataError(

@@ -12,6 +12,7 @@ from numpy.typing import DTypeLike, NDArray
 from sympy import Integer
 
 from codegen.initialization import program_of
+from codegen.wording import number_of
 from symbolic.errors import ArchitectureError, DataError, UsageError
 from symbolic.losses import Loss
 from symbolic.programs import Program
@@ -126,7 +127,8 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
         raise DataError(f"{what}: X has shape {inputs.shape}: there is no example; give at least one row")
     if len(inputs) != len(outputs):
         raise DataError(
-            f"{what}: X has {len(inputs)} rows and Y has {len(outputs)}; row p of X and row p of Y must be one example"
+            f"{what}: X has {number_of(len(inputs), 'row')} and Y has {len(outputs)}; row p of X and row p of Y "
+            "must be one example"
         )
     _refuse_not_finite(inputs, "X", what)
     _refuse_not_finite(outputs, "Y", what)
@@ -134,7 +136,8 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
         return Examples(inputs, outputs)
     if inputs.shape[1] != targets.inputs:
         raise DataError(
-            f"{what}: X has {inputs.shape[1]} columns, but the network has {targets.inputs} inputs; begin "
+            f"{what}: X has {number_of(inputs.shape[1], 'column')}, but the network has "
+            f"{number_of(targets.inputs, 'input')}; begin "
             f"the network with '{inputs.shape[1]} -> ...' or give X of shape (N, {targets.inputs})"
         )
     if outputs.ndim == 1 and targets.labels:
@@ -144,7 +147,8 @@ def check_examples(X: Any, Y: Any, targets: Targets | None, what: str) -> Exampl
         outputs = outputs[:, np.newaxis]
     if outputs.shape[1:] != (targets.outputs,):
         raise DataError(
-            f"{what}: Y has shape {outputs.shape}, but the network has {targets.outputs} outputs; give Y of "
+            f"{what}: Y has shape {outputs.shape}, but the network has "
+            f"{number_of(targets.outputs, 'output')}; give Y of "
             f"shape ({len(inputs)}, {targets.outputs})"
             + (f", or labels of shape ({len(inputs)},)" if targets.labels else "")
             + (", as by Y.ravel().astype(int)" if targets.labels and outputs.shape[1:] == (1,) else "")

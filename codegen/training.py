@@ -19,6 +19,7 @@ from codegen.steppers import Stepper, check_target, choose_stepper, targets_for
 from codegen.textbook import TEXTBOOK, WHY
 from codegen.training_run import Diverged, Interrupted, Run
 from codegen.training_settings import EPOCHS, describe, new_history, resumed_history, steps_in_all
+from codegen.wording import number_of
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import TrainingError, UsageError
@@ -125,12 +126,13 @@ def train(
     held = None if held is None else held.prepared(targets, settings.dtype)
     if settings.batch_size > len(examples):
         raise UsageError(
-            f"batch size is {settings.batch_size}, but there are {len(examples)} examples to train on; "
-            f"choose 1 to {len(examples)}"
+            f"batch size is {settings.batch_size}, more than the "
+            f"{number_of(len(examples), 'example')} to train on; choose 1 to {len(examples)}"
         )
     if settings.examples != len(examples):
         raise TrainingError(
-            f"the resumed run was trained on {settings.examples} examples, not {len(examples)}; give it the same data"
+            f"the resumed run was trained on {number_of(settings.examples, 'example')}, not {len(examples)}; give it "
+            "the same data"
         )
     goes_on = resume is not None and target is None
     if goes_on:

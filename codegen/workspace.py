@@ -20,6 +20,7 @@ from codegen.signature import signature
 from codegen.source import module_source
 from codegen.targets.stepper_source import stepper_source
 from codegen.uncopied import Uncopied
+from codegen.wording import number_of
 from symbolic.derivation import Derivation
 from symbolic.errors import DataError, UsageError
 
@@ -120,13 +121,13 @@ class Workspace(Uncopied):
         """The arrays, made ready where labels or the like are given, after every check."""
         names = list(self._shapes)
         if len(arrays) != len(names):
-            raise DataError(f"{len(arrays)} arrays are given; required are {', '.join(names)}")
+            raise DataError(f"{number_of(len(arrays), 'array')} given; required are {', '.join(names)}")
         given = self._checked["_checked"](params, list(zip(names, arrays, strict=True)))
         for name, array in zip(names, given, strict=True):
             if len(array) != self.batch_size:
                 raise DataError(
-                    f"{name} has {len(array)} examples, but the workspace is for {self.batch_size}; make another one: "
-                    f"functions.workspace({len(array)}, {self.dtype.name!r})"
+                    f"{name} has {number_of(len(array), 'example')}, but the workspace is for {self.batch_size}; make "
+                    f"another one: functions.workspace({len(array)}, {self.dtype.name!r})"
                 )
         named = [*((f'params["{key}"]', array) for key, array in params.items()), *zip(names, given, strict=True)]
         for name, array in named:
@@ -155,6 +156,6 @@ def _check_memory(planned: Plan, batch_size: int, dtype: np.dtype) -> None:
     needed, available = sum(bytes_of) + planned.entries * dtype.itemsize, machine_memory()
     if needed > available:
         raise UsageError(
-            f"a workspace for {batch_size} examples in {dtype.name} needs at least {needed:,} bytes, but this machine "
-            f"has {available:,}; choose a smaller batch size"
+            f"a workspace for {number_of(batch_size, 'example')} in {dtype.name} needs at least {needed:,} bytes, but "
+            f"this machine has {available:,}; choose a smaller batch size"
         )

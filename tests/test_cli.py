@@ -18,6 +18,7 @@ from codegen.cli import main
 from codegen.optimizers import OPTIMIZERS
 from codegen.source import VERSION
 from codegen.training import EPOCHS, SAMPLINGS
+from codegen.wording import duration, number_of
 from symbolic import NOTATIONS
 from symbolic.verification import Report
 
@@ -355,7 +356,11 @@ def test_wrong_use(folder, capsys, arguments, message):
         pytest.param(["--learning-rate", "nan"], "learning rate must be a number above 0", id="48-nan"),
         pytest.param(["--learning-rate", "fast"], "--learning-rate: must be a number, not 'fast'", id="48-string"),
         pytest.param(["--batch-size", "0"], "batch size must be a whole number from 1", id="49-zero"),
-        pytest.param(["--batch-size", "33"], "batch size is 33, but there are 32 examples", id="49-large"),
+        pytest.param(
+            ["--batch-size", "33"],
+            "batch size is 33, more than the 32 examples to train on; choose 1 to 32",
+            id="49-large",
+        ),
         pytest.param(["--epochs", "0"], "epochs must be a whole number from 1", id="50"),
         pytest.param(["--epochs", "two"], "--epochs: must be a whole number, not 'two'", id="50-string"),
         pytest.param(["--iterations", "0"], "iterations must be a whole number from 1, not 0", id="50-iterations"),
@@ -522,3 +527,40 @@ def test_train_refuses_names_before_it_reads_the_examples(folder, capsys, monkey
     monkeypatch.setattr(codegen.commands, "load", lambda *given: pytest.fail("read"))
     assert main(["train", NETWORK, "--data", "data.npz", *options]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_one_of_something_is_said_so_and_a_short_time_is_not_nothing(folder, capsys):
+    random = np.random.default_rng(0)
+    np.savez("few.npz", X=random.normal(size=(2, 3)), y=np.array([0, 1]))
+    assert main(["train", NETWORK, "--data", "few.npz", "--epochs", "1"]) == 0
+    seen = capsys.readouterr()
+    assert re.match(rf"{re.escape(NETWORK)}: 1 epoch, 1 step, \d+(\.\d+)? ms\n", seen.out)
+    assert "few.npz: 1 example to train on, 1 held out" in seen.err and "on 1 held-out example\n" in seen.out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.0, "0 ms"),
+        (0.00123456, "1.23 ms"),
+        (0.0345, "34.5 ms"),
+        (0.4567, "457 ms"),
+        (0.9996, "1.0 s"),
+        (83.21, "83.2 s"),
+    ],
+)
+def test_durations(seconds, said):
+    assert duration(seconds) == said
+
+
+@pytest.mark.parametrize(
+    ("count", "unit", "said"),
+    [
+        (1, "epoch", "1 epoch"),
+        (1.6, "epoch", "1.6 epochs"),
+        (0, "class", "0 classes"),
+        (10**7, "step", "10000000 steps"),
+    ],
+)
+def test_numbers_of_things(count, unit, said):
+    assert number_of(count, unit) == said

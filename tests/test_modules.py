@@ -302,8 +302,8 @@ BAD = [
     # row of BAD_INPUTS, arguments, parts of the message
     (32, changed(X=np.zeros(3)), ("X has shape (3,)", "(N, 3)", "np.newaxis")),
     (32, changed(X=np.zeros((2, 5, 3))), ("X has shape (2, 5, 3)", "reshape")),
-    (33, changed(X=np.zeros((5, 4))), ("X has shape (5, 4)", "(N, 3)", "axis 1 must have 3")),
-    (34, changed(Y=np.ones((4, 2)) / 2), ("Y has shape (4, 2)", "axis 0 must have 5", "because X has N = 5")),
+    (33, changed(X=np.zeros((5, 4))), ("X has shape (5, 4)", "(N, 3)", "axis 1 must be of length 3")),
+    (34, changed(Y=np.ones((4, 2)) / 2), ("Y has shape (4, 2)", "axis 0 must be of length 5", "because X has N = 5")),
     (35, changed(X=np.zeros((0, 3))), ("X is empty", "at least one")),
     (37, changed(Y=np.full((5, 2), np.nan)), ("Y: row 0", "nan", "distribution")),
     (38, changed(Y=np.ones((5, 2))), ("Y: row 0 sums to 2.0", "distribution")),

@@ -92,7 +92,7 @@ def test_two_workspaces_do_not_disturb_each_other():
         ((PARAMS, X, np.ones((5, 2))), DataError, "distribution"),
         ((PARAMS, X.tolist(), Y), DataError, "X is a list"),
         (({"W1": PARAMS["W1"]}, X, Y), DataError, "b1, W2, b2 missing"),
-        ((PARAMS, X), DataError, "1 arrays are given; required are X, Y"),
+        ((PARAMS, X), DataError, "1 array given; required are X, Y"),
     ],
 )
 def test_refuses_what_does_not_fit(arguments, error, message):

@@ -175,7 +175,7 @@ def _check_array(name, array, shape, sizes, dtypes):
     wanted = ", ".join(map(str, shape)) + "," * (len(shape) == 1)
     if array.ndim != len(shape):
         raise DataError(
-            f"{name} has shape {array.shape}, which has {array.ndim} axes; required is ({wanted}): "
+            f"{name} has shape {array.shape}; required is ({wanted}): "
             + ("take one row for each example, as in x[np.newaxis, :]" if array.ndim < len(shape) else "use .reshape")
         )
     for axis, extent in enumerate(shape):
@@ -190,7 +190,7 @@ def _check_array(name, array, shape, sizes, dtypes):
         elif found != required:
             raise DataError(
                 f"{name} has shape {array.shape}; required is ({wanted}): "
-                f"axis {axis} must have {required} elements{source}"
+                f"axis {axis} must be of length {required}{source}"
             )
     if dtypes and array.dtype != dtypes[0][0]:
         raise DataError(
@@ -210,4 +210,4 @@ def _check_interval(name, array, low, high):
         )
 
 
-# deltaform checksum: 4ae2b51fe3e36cd576559b5df81e4cd3
+# deltaform checksum: c4cfc2a392438696752793a8093c070f
