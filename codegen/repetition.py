@@ -17,7 +17,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from sympy import Expr
 
 from codegen.arrays import PART_NAMES, ArrayProgram, Assignment, Node, tensor_keys
-from codegen.recording import tensors_in
+from codegen.recording import SIZED, tensors_in
 from symbolic.tensors import Tensor
 
 Item = TypeVar("Item")
@@ -27,8 +27,6 @@ Family = tuple[str, bool]
 FEWEST = 5
 # A block has at most so many layers.
 LONGEST_BLOCK = 8
-# Operations whose text says sizes.
-SIZED = frozenset({"extent", "fill", "broadcast", "identity"})
 
 
 class Label(NamedTuple):

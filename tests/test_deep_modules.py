@@ -132,17 +132,24 @@ BACKWARDS = """
         gradients[f"b{l}"] = db[l]
     return J, gradients
 """
-PARAMETERS = """
-PARAMETERS = {
-    "W1": (7, 5),
-    "b1": (7,),
-}
-for l in range(2, 12):
-    PARAMETERS[f"W{l}"] = (7, 7)
-    PARAMETERS[f"b{l}"] = (7,)
-PARAMETERS["W12"] = (3, 7)
-PARAMETERS["b12"] = (3,)
-"""
+PARAMETERS = '''
+def _parameters():
+    """The shape of each parameter, by key."""
+    shapes = {
+        "W1": (7, 5),
+        "b1": (7,),
+    }
+    for l in range(2, 12):
+        shapes[f"W{l}"] = (7, 7)
+        shapes[f"b{l}"] = (7,)
+    shapes["W12"] = (3, 7)
+    shapes["b12"] = (3,)
+    return shapes
+
+
+# Shapes; a name stands for a size that is open but the same everywhere.
+PARAMETERS = _parameters()
+'''
 
 
 def test_twelve_layers_read_as_written_by_hand():
@@ -151,7 +158,7 @@ def test_twelve_layers_read_as_written_by_hand():
         assert part in source
     flat = " ".join(source.split())
     assert 'belong to ("W1", "b1", ..., "W12", "b12")' in flat
-    assert "in a loop over their number l: there z_l, in code z[l], is z2, z3, ..., z11 in turn." in flat
+    assert "in loops over their number l: there z_l, in code z[l], is z2 where l is 2, z3 where l is 3, and " in flat
     assert is_untouched(source)
 
 
@@ -454,3 +461,18 @@ def test_messages_about_params_of_a_deep_network_list_a_few_of_its_keys(tmp_path
             with pytest.raises(ValueError) as caught:
                 loss(given, X, Y)
             assert message in str(caught.value) and len(str(caught.value)) < 300
+
+
+def test_a_module_keeps_no_number_of_a_layer(tmp_path):
+    write_module(derive(network(stacked((6, "4 tanh"), (5, "4 relu")))), tmp_path / "deep.py")
+    module = import_module(tmp_path / "deep.py")
+    public = {name for name in vars(module) if not name.startswith("_")}
+    assert public == {"np", "PARAMETERS", "ARRAYS", "DataError", "forward", "loss", "loss_and_gradients"}
+
+
+def test_what_is_said_of_loops_is_true_of_each():
+    """Of two loops the second does not begin where the note says that the number of the layer does."""
+    source = module_source(derive(network(stacked((6, "4 tanh"), (5, "4 relu")))))
+    assert loops(source)[:2] == ["range(2, 7)", "range(7, 12)"]
+    flat = " ".join(source.split())
+    assert "is z2 where l is 2, z3 where l is 3, and so on. " in flat and "z6" not in flat.split("import numpy")[0]

@@ -94,12 +94,12 @@ def layers_of(signature: Signature, functions: Iterable[RepeatedProgram]) -> Lay
 
 
 def _meaning(layers: Layers, function: RepeatedProgram, run: Run[Assignment]) -> str:
-    """What the first tensor that a loop makes stands for."""
+    """What a tensor that a loop makes stands for, in two of its turns; the heads of loops say which there are."""
     makes = [item.equation.tensor for item in run.items if item.equation is not None and item.name in run.moving]
     label, distance = function.labels[makes[0].key], run.moving[makes[0].key]
-    first, second, *_, last = (f"{label.family}{layer + distance}" for layer in run.layers)
+    one, two = (f"{label.family}{layer + distance} where {layers.letter} is {layer}" for layer in run.layers[:2])
     where = layers.near(label, distance, True)
-    return f"there {layers.in_words(label, distance)}, in code {where}, is {first}, {second}, ..., {last} in turn"
+    return f"there {layers.in_words(label, distance)}, in code {where}, is {one}, {two}, and so on"
 
 
 def _letters(assignment: Assignment) -> set[Symbol]:

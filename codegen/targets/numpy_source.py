@@ -79,7 +79,7 @@ def _docstring(header: str, signature: Signature, layers: Layers | None) -> str:
     ]
     if layers is not None:
         paragraphs.append(
-            f"Layers that do equal work stand in a loop over their number {layers.letter}: {layers.meaning}."
+            f"Layers that do equal work stand in loops over their number {layers.letter}: {layers.meaning}."
         )
     if maximise:
         paragraphs.append("The objective is to be maximised: the gradients are those of the objective itself, uphill.")
@@ -112,14 +112,18 @@ def _gradient_names(signature: Signature, layers: Layers | None) -> str:
 
 
 def _tables(signature: Signature, layers: Layers | None) -> str:
-    lines = ["# Shapes; a name stands for a size that is open but the same everywhere."]
     shapes = [(key, _literal(shape)) for key, shape in signature.parameters.items()]
     labels = {leaf.key: label_of(leaf) for leaf in signature.program.parameters}
     found = sections(stretches_of(shapes, labels, lambda pair: pair[:1], lambda pair: pair[1]), labels)
+    lines = ["# Shapes; a name stands for a size that is open but the same everywhere."]
     if layers is None or not any(isinstance(section, Run) for section in found):
         lines += ["PARAMETERS = {", *(f'    "{key}": {shape},' for key, shape in shapes), "}"]
     else:
-        lines += table("PARAMETERS", found, layers, labels, lambda pair, moving: pair[1])
+        # In a function, so that the number of a layer is no name of the module.
+        rows = table("shapes", found, layers, labels, lambda pair, moving: pair[1])
+        body = ['"""The shape of each parameter, by key."""', *rows, "return shapes"]
+        above = ["", "def _parameters():", *(INDENT + line for line in body), "", ""]
+        lines = [*above, *lines, "PARAMETERS = _parameters()"]
     lines.append("ARRAYS = {")
     lines += [f'    "{argument.name}": {_literal(argument.shape)},' for argument in signature.arguments]
     lines.append("}")
