@@ -14,9 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import sympy
-from sympy import Add, Expr, Indexed, Integer, KroneckerDelta, Mul, Piecewise, Pow, Rational, Sum, Symbol
+from sympy import Add, Basic, Expr, Indexed, Integer, KroneckerDelta, Mul, Piecewise, Pow, Rational, Sum, Symbol
 from sympy.core.relational import Relational
 from sympy.logic.boolalg import And, BooleanFalse, BooleanTrue, Not, Or
 
@@ -121,7 +122,7 @@ class Lowering(Contraction):
     # ------------------------------------------------------------------------------------------
 
     def value(self, expression: Expr) -> Value:
-        if not expression.free_symbols and expression.is_number and not expression.has(Undefined):
+        if not free_symbols(expression) and expression.is_number and not expression.has(Undefined):
             return Value(self._number(expression))
         key = key_of(expression)
         if key is not None:
@@ -199,7 +200,7 @@ class Lowering(Contraction):
         below: list[Value] = []
         choices: list[tuple[Expr, Expr, Expr]] = []
         for factor in factors:
-            if factor.is_number and not factor.free_symbols:
+            if not free_symbols(factor) and factor.is_number:
                 coefficient *= factor
                 continue
             choice = _numeric_choice(factor)
@@ -395,7 +396,7 @@ class Lowering(Contraction):
 
     def letters(self, expression: Expr) -> set[Symbol]:
         """The index letters that an expression depends on, which are the axes of its array."""
-        return {symbol for symbol in expression.free_symbols if symbol in self.scope}
+        return {symbol for symbol in free_symbols(expression) if symbol in self.scope}
 
     def _fits_one_factor(self, function: Expr) -> bool:
         """Whether the array of `function` is no larger than one tensor or sum in it, so that nothing is lost
@@ -422,6 +423,19 @@ class Lowering(Contraction):
                     apart.append((letters, members))
             groups = [*apart, (mine, together)]
         return [members for _, members in groups]
+
+
+@lru_cache(maxsize=2**10)
+def free_symbols(expression: Basic) -> frozenset[Basic]:
+    """What SymPy's attribute of this name is, which builds each sum anew to find it."""
+    if isinstance(expression, (Sum, MaxOver)):
+        free = free_symbols(expression.function)
+        for letter, *ends in expression.limits:
+            free = free.difference([letter]).union(*map(free_symbols, ends))
+        return free
+    if type(expression).free_symbols is Basic.free_symbols:
+        return frozenset().union(*map(free_symbols, expression.args))
+    return frozenset(expression.free_symbols)
 
 
 def _numeric_choice(factor: Expr) -> tuple[Expr, Expr, Expr] | None:

@@ -7,6 +7,8 @@ other, since SymPy sorts by it.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from sympy import Basic, Symbol
@@ -19,6 +21,19 @@ from symbolic.tensors import Equation
 def by_itself(name: str) -> Hashable:
     """The trait of a name that has none."""
     return None
+
+
+@dataclass
+class _Made:
+    """Expressions for names, to be cast for others. stays: they are the right side alone, as it was."""
+
+    expressions: tuple[Basic, ...]
+    names: tuple[Symbol, ...]
+    stays: bool
+
+    @cached_property
+    def mould(self) -> Mould:
+        return Mould(self.expressions, self.names)
 
 
 class Alike:
@@ -38,8 +53,7 @@ class Alike:
         self.work = work
         self.trait = trait
         self.symbols = tuple(symbols)
-        # Without a mould where the right side stays as it is, and nothing else is made.
-        self._known: dict[Hashable, Mould | None] = {}
+        self._known: dict[Hashable, _Made] = {}
 
     def __call__(self, equation: Equation) -> Sequence[Any]:
         """The expressions for this equation; where there is one and it is the right side, that very object."""
@@ -47,8 +61,10 @@ class Alike:
         names = plain.names
         traits = tuple([self.trait(name.name) for name in names])
         kind = (plain.tokens, traits, order_of(names, (*letters, *self.symbols)))
-        if kind not in self._known:
+        known = self._known.get(kind)
+        if known is None:
             made = tuple(self.work(equation))
-            self._known[kind] = None if made == (equation.rhs,) else Mould(made, names)
-        mould = self._known[kind]
-        return (equation.rhs,) if mould is None else mould.cast(names)
+            known = self._known[kind] = _Made(made, names, made == (equation.rhs,))
+        if known.stays:
+            return (equation.rhs,)
+        return known.expressions if names == known.names else known.mould.cast(names)

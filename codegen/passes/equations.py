@@ -8,6 +8,7 @@ from dataclasses import replace
 from sympy import Add, Expr, Indexed, Integer, Mul, Piecewise, Pow, Sum, Symbol
 
 from codegen.passes.alike import Alike
+from symbolic.moulds import element
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, is_letter, key_of
 
@@ -79,7 +80,7 @@ def exchanged(
 
     def turned(equation: Equation) -> list[Expr]:
         elements = [e for e in equation.rhs.atoms(Indexed) if key_of(e) in orders]
-        swap = {e: e.func(e.base, *(e.indices[n] for n in orders[str(key_of(e))])) for e in elements}
+        swap = {e: element(e.base.label, tuple(e.indices[n] for n in orders[str(key_of(e))])) for e in elements}
         return [equation.rhs.xreplace(swap)]
 
     right_side = Alike(turned, orders.get)
