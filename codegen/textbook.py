@@ -13,6 +13,7 @@ from codegen.functions import lambdify
 from codegen.memory import views
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
+from codegen.plain_step import textbook_step
 from codegen.steppers import Kind, Request
 from codegen.uncopied import WeightsOwner
 
@@ -58,14 +59,15 @@ class TextbookStepper(WeightsOwner):
             check_batch(X, Y, self._shapes)
 
     def _step(self, X: NDArray, Y: NDArray, rate: float, place: int) -> float:
-        loss, gradients = self._loss_and_gradients(self._params, X, Y)
-        if self.idle < 0 and not any(gradient.any() for gradient in gradients.values()):
+        done = textbook_step(
+            self._loss_and_gradients, self._optimizer, self._params, self.memory.seen(), X, Y, rate, self._sense
+        )
+        if self.idle < 0 and done.idle:
             self.idle = place
-        updated, state = self._optimizer.step(self._params, gradients, self.memory.seen(), rate, self._sense)
-        self.memory.resume(state)
-        for key, value in updated.items():
+        self.memory.resume(done.state)
+        for key, value in done.params.items():
             self._params[key][...] = value
-        return float(loss)
+        return done.loss
 
 
 def _estimate(request: Request) -> float:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from codegen.examples import Examples, Targets
 from codegen.history import Epoch, History
 from codegen.optimizers import optimizer_named
+from codegen.plain_step import textbook_step
 from codegen.samplings import sampling_named
 from codegen.stepped import SteppedWeights
 from codegen.steppers import Stepper
@@ -125,20 +126,20 @@ class Run:
         where = f"step {number} (epoch {len(history.epochs) + 1})"
         # What overflows is found below, with the step's number; NumPy's warning would say less.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-            loss, gradients = self.functions.loss_and_gradients(history.params, batch.X, batch.Y)
-            if not math.isfinite(loss):
-                history.params, history.state = self.good
-                raise Diverged(self._advice(f"{where}: the loss is {loss}"), history)
-            params, state = self.optimizer.step(
-                history.params, gradients, history.state, history.settings.learning_rate, history.sense
-            )
-        if not all(np.isfinite(value).all() for value in params.values()):
+            done = textbook_step(
+                self.functions.loss_and_gradients, self.optimizer, history.params, history.state, batch.X, batch.Y,
+                history.settings.learning_rate, history.sense,
+            )  # fmt: skip
+        if not math.isfinite(done.loss):
+            history.params, history.state = self.good
+            raise Diverged(self._advice(f"{where}: the loss is {done.loss}"), history)
+        if not all(np.isfinite(value).all() for value in done.params.values()):
             raise Diverged(self._advice(f"{where}: the update makes a weight infinite or NaN"), history)
-        if not self.warned and not any(gradient.any() for gradient in gradients.values()):
+        if done.idle:
             self._warn_of_zero(where)
         self.good = (history.params, history.state)
-        history.params, history.state = params, state
-        return loss
+        history.params, history.state = done.params, done.state
+        return done.loss
 
     def _warn_of_zero(self, where: str) -> None:
         """Warn once, at the line of whoever called `train`."""
