@@ -350,7 +350,10 @@ def test_trains_a_bare_program():
         pytest.param({"batch_size": 0}, UsageError, "batch size must be a whole number from 1, not 0", id="49-zero"),
         pytest.param({"batch_size": 2.0}, UsageError, r"batch size must be .* not 2\.0", id="49-float"),
         pytest.param(
-            {"batch_size": 24}, UsageError, r"is 24, more than the 23 examples to train on; choose 1 to 23", id="49-large"
+            {"batch_size": 24},
+            UsageError,
+            r"is 24, more than the 23 examples to train on; choose 1 to 23",
+            id="49-large",
         ),
         pytest.param({"batch_size": 24, "sampling": "uniform"}, UsageError, "choose 1 to 23", id="49-large-uniform"),
         pytest.param({"epochs": 0}, UsageError, "epochs must be a whole number from 1, not 0", id="50"),
