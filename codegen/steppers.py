@@ -132,12 +132,6 @@ def stepper_kinds() -> dict[str, Kind]:
     return {kind.name: kind for kind in (NUMPY, SCALAR, NUMBA, TEXTBOOK)}
 
 
-def targets_for(optimizer: str, batch_size: int | None, dtype: DTypeLike) -> list[str]:
-    """Names of the kinds that may serve some network with these."""
-    kind = np.dtype(dtype)
-    return [name for name, entry in stepper_kinds().items() if not entry.conflict(optimizer, batch_size, kind)]
-
-
 def check_target(target: object, optimizer: str, batch_size: int | None, dtype: DTypeLike) -> None:
     """Refuse a target that can serve no network with this optimizer, batch size (None if not known yet) and dtype.
 
@@ -147,10 +141,10 @@ def check_target(target: object, optimizer: str, batch_size: int | None, dtype: 
     kinds = stepper_kinds()
     if not isinstance(target, str) or target not in kinds:
         raise UsageError(f"target {target!r} is unknown; {nearest(str(target), kinds)}")
-    conflict = kinds[target].conflict(optimizer, batch_size, np.dtype(dtype))
-    if conflict:
-        others = ", ".join(targets_for(optimizer, batch_size, dtype))
-        raise UsageError(f"target {target!r} cannot serve: {conflict}; ask for another: {others}")
+    conflicts = {name: kind.conflict(optimizer, batch_size, np.dtype(dtype)) for name, kind in kinds.items()}
+    if conflicts[target]:
+        others = ", ".join(name for name, conflict in conflicts.items() if not conflict)
+        raise UsageError(f"target {target!r} cannot serve: {conflicts[target]}; ask for another: {others}")
 
 
 def choose_stepper(

@@ -15,7 +15,7 @@ from codegen.initialization import program_of
 from codegen.interrupting import pending_interrupt
 from codegen.progress import Progress
 from codegen.samplings import SAMPLINGS, Sampling, sampling_named
-from codegen.steppers import Stepper, check_target, choose_stepper, targets_for
+from codegen.steppers import Stepper, check_target, choose_stepper
 from codegen.textbook import TEXTBOOK, WHY
 from codegen.training_run import Diverged, Interrupted, Run
 from codegen.training_settings import EPOCHS, describe, new_history, resumed_history, steps_in_all
@@ -26,7 +26,7 @@ from symbolic.errors import TrainingError, UsageError
 
 UNIFORM = (
     "drawn uniformly, a step is to the last bit the algorithm as it is written; faster, and the same to rounding, is "
-    "a target that you name (target=, --target): {}"
+    'another target, if you ask for it: target="numpy", or --target numpy'
 )
 
 __all__ = ["EPOCHS", "SAMPLINGS", "Diverged", "Interrupted", "Sampling", "describe", "sampling_named", "train"]
@@ -180,7 +180,6 @@ def _code(derivation: Derivation, settings: Settings, target: str | None, goes_o
     if target == TEXTBOOK.name:
         return None, WHY.format("so they did before the run was resumed" if goes_on else "it was asked for")
     if target is None and settings.sampling == "uniform":
-        others = targets_for(settings.optimizer, settings.batch_size, settings.dtype)
-        return None, WHY.format(UNIFORM.format(" or ".join(name for name in others if name != TEXTBOOK.name)))
+        return None, WHY.format(UNIFORM)
     stepper = choose_stepper(derivation, settings.batch_size, settings.dtype, settings.optimizer, target)
     return (None if stepper.name == TEXTBOOK.name else stepper), stepper.why
