@@ -21,10 +21,11 @@ from codegen.steppers import Kind, Request
 from codegen.targets.stepper_source import stepper_source
 from codegen.targets.update_source import update_source
 from codegen.uncopied import WeightsOwner
+from codegen.wording import number_of
 from symbolic.errors import DataError, DeltaformError
 
 WHY = "NumPy code generated for batches of {size} in {dtype}, which writes into memory that is made once"
-DESCENTS = "; the products of {} gradients are subtracted from the weights where they lie, by BLAS"
+DESCENTS = "; BLAS subtracts {} from the weights where they lie"
 
 
 class NumpyStepper(WeightsOwner):
@@ -44,7 +45,7 @@ class NumpyStepper(WeightsOwner):
         optimizer = OPTIMIZERS[request.optimizer]
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
         if planned.descents:
-            self.why += DESCENTS.format(len(planned.descents))
+            self.why += DESCENTS.format(number_of(len(planned.descents), "gradient"))
         self.source = stepper_source(planned)
         self._dtype = request.dtype
         self._empty = memory.empty if "aligned" in passes else np.empty

@@ -47,7 +47,7 @@ class Workspace(Uncopied):
         _check_memory(planned, self.batch_size, self.dtype)
         self._source = stepper_source(planned)
         empty = memory.empty if "aligned" in passes else np.empty
-        self._flat = empty((max(block.last for block in planned.gradients),), self.dtype)
+        self._flat = empty((planned.entries,), self.dtype)
         self._flat[...] = 0
         self._views = planned.gradient_views(self._flat)
         self._parameters = {key: shape_of(derivation.program, derivation.tensors[key]) for key in planned.parameters}
