@@ -11,13 +11,14 @@ from codegen.passes.instructions import OVER_ANY, OVER_FIRST, OVER_LAST, Instruc
 from symbolic.errors import LoweringError
 
 
-@dataclass
+@dataclass(eq=False)
 class Buffer:
     """One array that lives as long as the function.
 
     fixed:     the name of the result whose memory this is, such as a gradient's part of the flat vector.
     with_ones: the axis along which ones follow the last entry; None if there are none.
     names:     the results that lie in it, in order.
+    last:      the last place where one of them is read; -1 if none is.
     """
 
     shape: tuple[Expr, ...]
@@ -25,6 +26,7 @@ class Buffer:
     fixed: str = ""
     with_ones: int | None = None
     names: list[str] = field(default_factory=list)
+    last: int = -1
 
 
 def allocate(
@@ -44,7 +46,9 @@ def allocate(
     Raises:
         LoweringError: an input is read after it was written over.
     """
-    instructions = [replace(i, shape=tuple(n.xreplace(sizes) for n in i.shape)) for i in listing.instructions]
+    instructions = [
+        replace(i, shape=tuple([sizes.get(n) or n.xreplace(sizes) for n in i.shape])) for i in listing.instructions
+    ]
     arrays = {i.result: i for i in instructions if i.scalar is None}
     reads: dict[str, list[int]] = {}
     widened: dict[str, int] = {}
@@ -63,7 +67,8 @@ def allocate(
     homes = _chains(instructions, arrays, reads, fixed, until) if in_place else {name: name for name in fixed}
     buffers: dict[str, Buffer] = {}
     own: dict[str, Buffer] = {}
-    free: list[Buffer] = []
+    # By shape and kind, in the order in which they became free.
+    free: dict[tuple[tuple[Expr, ...], bool], dict[Buffer, None]] = {}
     for place, instruction in enumerate(instructions):
         name = instruction.result
         if name in arrays:
@@ -74,33 +79,27 @@ def allocate(
                 over = _overwritten(instruction, place, last, buffers) if in_place else None
                 if over is not None and not _takes(over, widened.get(name)):
                     over = None
-                fitting = [
-                    buffer
-                    for buffer in free
-                    if (buffer.shape, buffer.is_truth) == (instruction.shape, instruction.is_truth)
-                    and _takes(buffer, widened.get(name))
-                ]
-                chosen = over or (fitting[-1] if fitting else Buffer(instruction.shape, instruction.is_truth))
-                free = [b for b in free if b is not chosen]
+                alike = free.setdefault((instruction.shape, instruction.is_truth), {})
+                fitting = (buffer for buffer in reversed(alike) if _takes(buffer, widened.get(name)))
+                chosen = over or next(fitting, None) or Buffer(instruction.shape, instruction.is_truth)
+                alike.pop(chosen, None)
             chosen.names.append(name)
+            chosen.last = max(chosen.last, last.get(name, -1))
             chosen.with_ones = widened.get(name, chosen.with_ones)
             buffers[name] = chosen
         if reuse:
-            dead = {o.name for o in listing.read(instruction) if last[o.name] == place} | {name} - set(last)
+            dead = {o.name for o in listing.read(instruction) if last[o.name] == place}
+            if name not in last:
+                dead.add(name)
             for buffer in (buffers[n] for n in sorted(dead) if n in buffers):
-                if not buffer.fixed and buffer not in free and not _is_live(buffer, place, last):
-                    free.append(buffer)
+                if not buffer.fixed and buffer.last <= place:
+                    free.setdefault((buffer.shape, buffer.is_truth), {}).setdefault(buffer)
     return buffers
 
 
 def _takes(buffer: Buffer, axis: int | None) -> bool:
     """Whether a result that needs ones along this axis can lie in the buffer."""
     return axis is None or buffer.with_ones in (None, axis)
-
-
-def _is_live(buffer: Buffer, place: int, last: dict[str, int]) -> bool:
-    """Whether anything that lies in the buffer is read after `place`."""
-    return any(last.get(name, -1) > place for name in buffer.names)
 
 
 def _chains(
@@ -150,7 +149,7 @@ def _overwritten(
             continue
         if (buffer.shape, buffer.is_truth) != (instruction.shape, instruction.is_truth):
             continue
-        if _is_live(buffer, place, last) or _seen_otherwise(instruction.operands, operand, buffer, buffers):
+        if buffer.last > place or _seen_otherwise(instruction.operands, operand, buffer, buffers):
             continue
         return buffer
     return None

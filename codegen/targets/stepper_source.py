@@ -69,6 +69,7 @@ class _Writer:
             self.late.update((key, key) for key in plan.parameters)
         self.sizes = {str(symbol): str(value) for symbol, value in plan.graph.numbers.items()}
         self.sizes.update({str(symbol): "N" for symbol in plan.count.free_symbols})
+        self.known = {s: n for s, n in plan.graph.numbers.items() if s not in plan.count.free_symbols}
 
     # --- the text as a whole
 
@@ -242,12 +243,8 @@ class _Writer:
                 self.setup.append(f"{chain} = empty({self._shape(buffer.shape)}, {kind})")
 
     def _shape(self, shape: Sequence[Expr]) -> str:
-        sizes = [size_text(n.xreplace(self._known()), self.sizes) for n in shape]
+        sizes = [size_text(n.xreplace(self.known), self.sizes) for n in shape]
         return f"({sizes[0]},)" if len(sizes) == 1 else f"({', '.join(sizes)})"
-
-    def _known(self) -> dict[Expr, Any]:
-        free = self.plan.count.free_symbols
-        return {symbol: value for symbol, value in self.plan.graph.numbers.items() if symbol not in free}
 
     def _name(self, wanted: str) -> str:
         name = wanted
@@ -301,7 +298,7 @@ class _Writer:
         return self._operand(Operand(operand.name, (*operand.views, ("flat", None)), None, operand.shape))
 
     def _factor(self, extent: Expr) -> str:
-        return size_text(extent.xreplace(self._known()), self.sizes)
+        return size_text(extent.xreplace(self.known), self.sizes)
 
     def _ones_name(self, size: str) -> str:
         return "ones_" + size.replace(" * ", "_").replace(" ", "")
