@@ -1,4 +1,4 @@
-"""Products that are added to what an array holds, by the BLAS that NumPy brings; NumPy has no function for them."""
+"""Products that are subtracted from what an array holds, by NumPy's own BLAS; NumPy has no function for them."""
 
 from __future__ import annotations
 
@@ -45,12 +45,13 @@ class Descent:
     def __call__(self) -> None:
         self._call()
 
-    @property
     def moves(self) -> bool:
         """Whether the product has an entry other than 0."""
         left, right, _ = self._arrays
-        # One entry tells nearly always.
-        return bool(left[-1].dot(right[:, -1]) or left.dot(right).any())
+        # One entry tells mostly, the sums of its rows nearly always.
+        return bool(
+            left[-1].dot(right[:, -1]) or left.dot(right.dot(np.ones_like(right[0]))).any() or left.dot(right).any()
+        )
 
 
 def can_descend(dtype: DTypeLike) -> bool:

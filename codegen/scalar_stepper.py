@@ -27,6 +27,7 @@ from codegen.plain_step import plain_step
 from codegen.targets.scalar_source import scalar_source
 from codegen.uncopied import Uncopied
 from codegen.unrolled_step import Plan, plan
+from codegen.wording import number_of
 from symbolic.derivation import Derivation
 from symbolic.errors import UsageError
 
@@ -76,8 +77,8 @@ class ScalarStepper(Uncopied):
         self._shapes = tuple(self._plan.shape(tensors[one.key])[1:] for one in (self._plan.input, self._plan.target))
         count = sum(map(math.prod, self._plan.parameters.values()))
         self.why = (
-            f"a step is about {self._plan.operations} operations on single numbers, fewer than NumPy's calls cost: "
-            "plain Python on floats, every element a local variable"
+            "plain Python on floats, every element a local variable, about "
+            f"{number_of(self._plan.operations, 'operation')} on single numbers a step"
         )
         self._start((0.0,) * count)
 

@@ -30,7 +30,7 @@ class Stepper(Protocol):
     """Owns parameters and moves them down the gradient.
 
     name:   of its kind, as in `stepper_kinds`.
-    why:    one sentence that says which code runs, and why.
+    why:    one sentence that says which code runs, and why it was chosen.
     flat:   all parameters in one vector, in an order of the stepper's own. Whoever saves and restores it saves and
             restores the weights.
     params: the usual keys and shapes, as views of `flat`: writing into them sets the weights. Where a program
@@ -176,10 +176,20 @@ def choose_stepper(
     able = [kinds[name] for name, refusal in refusals.items() if not refusal]
     if not able:
         raise UsageError("; ".join(f"target {name!r} cannot serve: {refusal}" for name, refusal in refusals.items()))
-    stepper = min(able, key=lambda kind: kind.estimate(request)).make(request)
+    estimates = {kind.name: kind.estimate(request) for kind in able}
+    stepper = kinds[min(estimates, key=estimates.__getitem__)].make(request)
+    stepper.why += f"; {'it was asked for' if target is not None else _reason(stepper.name, estimates, refusals)}"
     for key, value in (params or {}).items():
         if key not in request.shapes or np.shape(value) != request.shapes[key]:
             there = _listed(f"{name} {shape}" for name, shape in request.shapes.items())
             raise DataError(f'params["{key}"] of shape {np.shape(value)} is no parameter; there are {there}')
         stepper.params[key][...] = value
     return stepper
+
+
+def _reason(name: str, estimates: Mapping[str, float], refusals: Mapping[str, str]) -> str:
+    """Why this target was taken: microseconds a step, estimated from shapes, and what kept others from serving."""
+    own = estimates[name]
+    others = "".join(f", {other} at {value:.3g}" for other, value in estimates.items() if other != name)
+    kept = "".join(f"; {other} cannot serve: {refusal}" for other, refusal in refusals.items() if refusal)
+    return f"estimated at {own:.3g} us a step{others}{kept}"

@@ -8,7 +8,7 @@ from codegen import blas
 from codegen.blas import Descent, can_descend
 from codegen.numpy_stepper import NumpyStepper
 from codegen.passes import without
-from codegen.steppers import Request
+from codegen.steppers import Request, choose_stepper
 
 pytestmark = pytest.mark.skipif(not can_descend("float64"), reason="NumPy's BLAS is not found")
 WIDE = "40 -> 50 relu -> 60 tanh -> 3 softmax; cross_entropy"
@@ -86,13 +86,13 @@ def test_what_does_not_fit_is_refused_before_anything_is_written():
 def test_whether_a_product_moves_anything():
     left, right, out = np.zeros((3, 2)), np.zeros((2, 4)), np.zeros((3, 4))
     descent = Descent(left, right, out)
-    assert not descent.moves
+    assert not descent.moves()
     left[:], right[:] = [[1, -1]], 1
-    assert not descent.moves  # the terms cancel
+    assert not descent.moves()  # the terms cancel
     left[0, 0] = 1.5
-    assert descent.moves
+    assert descent.moves()
     left[:], right[:] = 0, np.nan
-    assert descent.moves
+    assert descent.moves()
     assert not out.any()
 
 
@@ -159,3 +159,29 @@ def test_a_gradient_of_nothing_but_zeros_is_told():
         opposite = np.array([[1.0], [-1], [1], [-1], [1], [-1]]) * np.ones((6, 2))
         alive = {"W1": np.eye(4, 3), "b1": np.zeros(4), "W2": np.zeros((2, 4)), "b2": np.full(2, 1.0)}
         assert idle(np.abs(X), 1 - opposite, **alive) == [-1, -1]
+
+
+def test_what_a_product_moves_is_told_by_less_than_another_product():
+    """Of the pixels of images the last is always 0."""
+    whole = []
+
+    class Counted(np.ndarray):
+        def dot(self, other, out=None):
+            if np.ndim(other) == 2 and self.ndim == 2:
+                whole.append(other.shape)
+            return np.ndarray.dot(self, other)
+
+    left, right = np.ones((4, 3)).view(Counted), np.arange(15.0).reshape(3, 5)
+    right[:, -1] = 0
+    descent = Descent(left, right, np.zeros((4, 5)))
+    descent._arrays = left, right, descent._arrays[2]
+    assert descent.moves() and not whole
+    descent._arrays = left, 0 * right, descent._arrays[2]
+    assert not descent.moves() and whole == [(3, 5)]
+
+
+def test_a_stepper_says_why_it_was_chosen():
+    chosen = choose_stepper(derived(WIDE)[0], 8)
+    assert "us a step, textbook at" in chosen.why and "scalar cannot serve: it takes one example" in chosen.why
+    assert "estimated" not in choose_stepper(derived(WIDE)[0], 8, target="numpy").why
+    assert choose_stepper(derived(WIDE)[0], 8, target="textbook").why.endswith("; it was asked for")

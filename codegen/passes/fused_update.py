@@ -1,4 +1,4 @@
-"""The pass that adds a gradient to its weights while it is computed."""
+"""The pass that subtracts a gradient from its weights while it is computed."""
 
 from __future__ import annotations
 

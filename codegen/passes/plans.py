@@ -82,7 +82,7 @@ class Plan:
 
     @cached_property
     def descents(self) -> frozenset[str]:
-        """Names of the blocks that instructions move; a last entry of G then says whether one of them did."""
+        """Names of the blocks that instructions move; G then has one entry more, 0 only where none of them did."""
         return frozenset(i.result for i in self.listing.instructions if i.op == "descend")
 
     @property

@@ -30,7 +30,7 @@ UPDATING = """
     update: moves P down G, by a learning rate."""
 DESCENDING = """
     descent: descent(A, B, C)() subtracts A B from C, where C lies. Parameters that move in this way have no gradient in
-    G, whose last entry is 0 where none of them moved."""
+    G. Where its entries are all 0, the last one too, no parameter has moved."""
 GRADIENTS = """loss_and_gradients for batches of N examples.
 
     G: memory for all gradients. empty: makes an array, as np.empty does."""
@@ -139,10 +139,10 @@ class _Writer:
             if key in self.late and turned:
                 self.late[key] = self._name(f"{key}_of_{name}" if key == name else key)
                 lines.append(f"{self.late[key]} = {name}.T")
-            if plan.descents:
+            if plan.descents and key in self.late:
                 # What it holds is still read when parameters have moved.
                 shared = self._once(("function", "may_share_memory"), "np_may_share_memory", "np.may_share_memory")
-                lines += [f"if {shared}({name}, P):", f"{INDENT}{name} = {name}.copy()"] * (key in self.late)
+                lines += [f"if {shared}({name}, P):", f"{INDENT}{name} = {name}.copy()"]
         known = ""
         blocks = {block.name: len(block.shape) for block in plan.gradients}
         for instruction in plan.listing.instructions:
@@ -367,7 +367,7 @@ class _Writer:
             lines = [f"{name} = {call}"]
         else:
             name, lines = self._once(("descent", out), name, call), []
-        return [*lines, f"{self.moves} = {known}{name}.moves", f"{name}()"]
+        return [*lines, f"{self.moves} = {known}{name}.moves()", f"{name}()"]
 
     def _shifted(self, out: str, operand: Operand, instruction: Instruction) -> list[str]:
         """out = u, less the maximum over the first axis unless the squares of all entries show that they are small."""
