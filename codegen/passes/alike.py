@@ -14,7 +14,7 @@ from typing import Any
 from sympy import Basic, Symbol
 
 from codegen.recording import outline_of
-from symbolic.moulds import Mould, order_of
+from symbolic.moulds import Mould
 from symbolic.tensors import Equation
 
 
@@ -36,8 +36,8 @@ class _Made:
         return Mould(self.expressions, self.names)
 
 
-class Alike:
-    """Expressions that are worked out from equations, once for all equations that differ in names only.
+class OncePerKind:
+    """Works out expressions from equations, once for all equations that differ in names only.
 
     work:    the expressions for one equation.
     trait:   what the work depends on besides, for each name in the equation.
@@ -57,10 +57,9 @@ class Alike:
 
     def __call__(self, equation: Equation) -> Sequence[Any]:
         """The expressions for this equation; where there is one and it is the right side, that very object."""
-        plain, letters, _ = outline_of(equation)
-        names = plain.names
-        traits = tuple([self.trait(name.name) for name in names])
-        kind = (plain.tokens, traits, order_of(names, (*letters, *self.symbols)))
+        outline = outline_of(equation)
+        names = outline.skeleton.names
+        kind = (outline.kind(self.symbols), tuple([self.trait(name.name) for name in names]))
         known = self._known.get(kind)
         if known is None:
             made = tuple(self.work(equation))

@@ -9,7 +9,7 @@ from sympy import Expr, Integer
 
 from codegen.arrays import Node
 from codegen.passes.costs import Costs
-from codegen.passes.graph import Graph, make
+from codegen.passes.graph import Graph, joint_name, make
 
 
 def folded_bias(graph: Graph, gradients: dict[str, str], costs: Costs) -> None:
@@ -31,7 +31,7 @@ def folded_bias(graph: Graph, gradients: dict[str, str], costs: Costs) -> None:
         if found is None or readers[node.args[1]] > 1 or readers[found.bias] > 1 or not _pays(graph, found, costs):
             continue
         first, second = gradients[found.weights.detail], gradients[found.bias.detail]
-        joint, gradient = f"{found.weights.detail}_{found.bias.detail}", f"{first}_{second}"
+        joint, gradient = joint_name(found.weights.detail, found.bias.detail), joint_name(first, second)
         if not _is_their_gradient(graph, found, first, second) or {joint, gradient} & taken:
             continue
         units, examples = node.shape

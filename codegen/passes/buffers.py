@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from sympy import Expr, Integer
 
 from codegen.passes.instructions import OVER_ANY, OVER_FIRST, OVER_LAST, Instruction, Listing, Operand
 from symbolic.errors import LoweringError
+
+Shape: TypeAlias = tuple[Expr, ...]
 
 
 @dataclass(eq=False)
@@ -21,7 +24,7 @@ class Buffer:
     last:      the last place where one of them is read; -1 if none is.
     """
 
-    shape: tuple[Expr, ...]
+    shape: Shape
     is_truth: bool
     fixed: str = ""
     with_ones: int | None = None
@@ -33,7 +36,7 @@ def allocate(
     listing: Listing,
     fixed: frozenset[str],
     sizes: Mapping[Expr, Integer],
-    in_place: bool,
+    overwrites: Callable[[Shape], bool],
     reuse: bool,
     replaces: Mapping[str, str] | None = None,
 ) -> dict[str, Buffer]:
@@ -41,6 +44,7 @@ def allocate(
 
     fixed: results that have memory of their own: gradients.
     sizes: those that are numbers, and are the same for every batch.
+    overwrites: whether an operation should write over an operand of this shape.
     replaces: the input in whose memory a fixed result is written, if any; nothing reads it afterwards.
 
     Raises:
@@ -64,11 +68,11 @@ def allocate(
             raise LoweringError(
                 f"{replaces[instruction.result]} is read after {instruction.result} was written in its place"
             )
-    homes = _chains(instructions, arrays, reads, fixed, until) if in_place else {name: name for name in fixed}
+    homes = _chains(instructions, arrays, reads, fixed, until, overwrites)
     buffers: dict[str, Buffer] = {}
     own: dict[str, Buffer] = {}
     # By shape and kind, in the order in which they became free.
-    free: dict[tuple[tuple[Expr, ...], bool], dict[Buffer, None]] = {}
+    free: dict[tuple[Shape, bool], dict[Buffer, None]] = {}
     for place, instruction in enumerate(instructions):
         name = instruction.result
         if name in arrays:
@@ -76,7 +80,7 @@ def allocate(
             if home is not None:
                 chosen = own.setdefault(home, Buffer(instruction.shape, instruction.is_truth, home))
             else:
-                over = _overwritten(instruction, place, last, buffers) if in_place else None
+                over = _overwritten(instruction, place, last, buffers) if overwrites(instruction.shape) else None
                 if over is not None and not _takes(over, widened.get(name)):
                     over = None
                 alike = free.setdefault((instruction.shape, instruction.is_truth), {})
@@ -108,6 +112,7 @@ def _chains(
     reads: dict[str, list[int]],
     fixed: frozenset[str],
     until: Mapping[str, int],
+    overwrites: Callable[[Shape], bool],
 ) -> dict[str, str]:
     """Results that only serve to make a fixed result of the same shape are computed in its memory.
 
@@ -117,7 +122,7 @@ def _chains(
     homes = {name: name for name in fixed}
     for instruction in reversed(instructions):
         home = homes.get(instruction.result)
-        if home is None or instruction.op not in OVER_ANY:
+        if home is None or instruction.op not in OVER_ANY or not overwrites(instruction.shape):
             continue
         for operand in instruction.operands:
             maker = arrays.get(operand.name)

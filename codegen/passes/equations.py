@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Piecewise, Pow, Sum, Symbol
 
-from codegen.passes.alike import Alike
+from codegen.passes.alike import OncePerKind
 from symbolic.moulds import element
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, is_letter, key_of
@@ -83,7 +83,7 @@ def exchanged(
         swap = {e: element(e.base.label, tuple(e.indices[n] for n in orders[str(key_of(e))])) for e in elements}
         return [equation.rhs.xreplace(swap)]
 
-    right_side = Alike(turned, orders.get)
+    right_side = OncePerKind(turned, orders.get)
     made = []
     for equation in equations:
         key, (rhs,) = equation.tensor.key, right_side(equation)
@@ -108,7 +108,7 @@ def folded_step(
 
     adjoints: keys of all adjoints and gradients.
     """
-    size_factor = Alike(lambda equation: [_size_factor(equation.rhs)])
+    size_factor = OncePerKind(lambda equation: [_size_factor(equation.rhs)])
     shared = {size_factor(equation)[0] for equation in equations if equation.tensor.key in gradients}
     factor = shared.pop() if len(shared) == 1 else Integer(1)
     lost = Mul.make_args(factor) if factor != 1 else ()
@@ -127,7 +127,7 @@ def folded_step(
     def trait(name: str) -> tuple[bool, bool, str]:
         return name in adjoints, name in gradients, name if name in sizes else ""
 
-    right_side = Alike(folded, trait, sorted(step.free_symbols, key=str))
+    right_side = OncePerKind(folded, trait, sorted(step.free_symbols, key=str))
     made = []
     for equation in equations:
         found = right_side(equation)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from codegen.passes.costs import Costs
-from codegen.passes.graph import Graph
+from codegen.passes.graph import Graph, joint_name
 from codegen.passes.instructions import Instruction, Listing, Operand
 
 # Views through which a matrix still lies in memory line after line.
@@ -14,15 +14,17 @@ IN_LINES = frozenset({"transpose", "rows", "with_ones"})
 
 
 def fused_update(
-    listing: Listing, graph: Graph, parameters: Mapping[str, str], leaves: Collection[str], costs: Costs
+    listing: Listing, graph: Graph, gradients: Mapping[str, str], leaves: Collection[str], costs: Costs
 ) -> Listing:
     """W - A B in place of G = A B and W - G, where W is read for the last time before and G is read by nobody.
 
     The instruction is then called "descend" and its result is W.
 
-    parameters: key of each parameter by that of its gradient, which has the step as a factor.
-    leaves:     inputs and targets; those that are not loaded lie in a caller's memory.
+    gradients: key of the gradient by the key of its parameter; it has the step as a factor.
+    leaves:    inputs and targets; those that are not loaded lie in a caller's memory.
     """
+    parameters = {gradient: key for key, gradient in gradients.items()}
+    parameters |= {joint_name(gradients[w], gradients[b]): joint for joint, (w, b) in graph.joint.items()}
     given = set(leaves) - {instruction.result for instruction in listing.instructions}
     reads: dict[str, int] = {}
     for place, instruction in enumerate(listing.instructions):
@@ -43,6 +45,11 @@ def fused_update(
             waiting.setdefault(max(place, reads.get(weights, -1)), []).extend(moved)
         ordered += waiting.pop(place, [])
     return replace(listing, instructions=ordered)
+
+
+def descents(listing: Listing) -> frozenset[str]:
+    """What is moved in this way."""
+    return frozenset(instruction.result for instruction in listing.instructions if instruction.op == "descend")
 
 
 def _is_product(instruction: Instruction) -> bool:

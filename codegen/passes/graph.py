@@ -63,6 +63,11 @@ class Graph:
         return [key for key in self.definitions if key in wanted]
 
 
+def joint_name(weights: str, bias: str) -> str:
+    """What the matrix of weights and bias is called, or that of their gradients."""
+    return f"{weights}_{bias}"
+
+
 def rewritten(root: Node, rule: Rule, *ops: str) -> Node:
     """`root` with `rule` applied to every node, arguments first. What a rule returns is not visited again.
 

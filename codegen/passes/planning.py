@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Container
+from collections.abc import Collection
 
 from sympy import Expr, Integer
 
@@ -11,17 +10,17 @@ from codegen.arrays import assemble
 from codegen.blas import can_descend
 from codegen.initialization import shape_of
 from codegen.lowering import lower
-from codegen.memory import LINE
 from codegen.passes import rewriting
 from codegen.passes.bias import folded_bias
 from codegen.passes.buffers import allocate
-from codegen.passes.costs import Costs
+from codegen.passes.costs import Costs, overwriting_pays
 from codegen.passes.equations import examples_extent, exchanged, feature_major, folded_step
-from codegen.passes.fused_update import fused_update
+from codegen.passes.fused_update import descents, fused_update
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import listing
-from codegen.passes.plans import OWN, OWN_PREFIXES, Block, Plan
+from codegen.passes.plans import OWN, OWN_PREFIXES, Plan
 from codegen.passes.table import ALL
+from codegen.passes.vectors import vectors
 from codegen.passes.weights import transposed_weights
 from codegen.signature import Signature, signature
 from codegen.source import check_derivation, title_of
@@ -72,15 +71,10 @@ def plan(
         weights = transposed_weights(equations, tensors, gradients, numbers, costs, folds)
         equations, tensors = exchanged(equations, tensors, weights)
         orders |= weights
+    scales = owns_parameters and (not update or program.sense == "maximise")
     step, factor = "", None
     if "folded_step" in passes:
-        scale = Tensor(_free("step", taken), "input")
-        adjoints = frozenset(result.tensor.key for result in derivation.results)
-        folded = folded_step(equations, adjoints, frozenset(gradients.values()), scale.element)
-        scales = owns_parameters and (not update or program.sense == "maximise")
-        if folded is not None and (scales or folded[1] != 1):
-            (equations, factor), step = folded, scale.key
-            tensors[step] = scale
+        equations, tensors, step, factor = _with_step(derivation, equations, tensors, gradients, taken, scales)
     lowered = lower(equations, tensors, program)
     facts = frozenset(leaf.key for leaf in program.leaves if turned and program.sums_to_one(leaf.key))
     graph = Graph(
@@ -96,21 +90,23 @@ def plan(
     assembled = assemble(graph.definitions, _first(graph), graph.outputs, set(names), shares)
     leaves = tuple(argument.key for argument in contract.arguments)
     listed = listing(assembled, graph, leaves)
-    made = {gradient: key for key, gradient in gradients.items()}
-    made |= {f"{gradients[w]}_{gradients[b]}": joint for joint, (w, b) in graph.joint.items()}
     if "fused_update" in passes and owns_parameters and factor is not None and not update and can_descend(dtype):
-        listed = fused_update(listed, graph, made, leaves, costs)
-    alone = {i.result for i in listed.instructions if i.op == "descend"}
-    fixed = frozenset(name for name in graph.outputs[1:] if made[name] not in alone)
-    both = {key for name in alone for key in graph.joint.get(name, (name,))}
-    rest = {key: gradients[key] for key in shapes if key in gradients and key not in both}
+        listed = fused_update(listed, graph, gradients, leaves, costs)
+    descending = descents(listed)
+    blocks, gradient_blocks = vectors(shapes, gradients, graph.joint, orders, itemsize, descending)
+    buffers = allocate(
+        listed,
+        descending | {block.name for block in gradient_blocks},
+        sizes,
+        lambda shape: "in_place" in passes and overwriting_pays(graph.size(shape)),
+        "reuse" in passes,
+        {name: name for name in descending},
+    )
     return Plan(
         title=title_of(derivation),
         graph=graph,
         listing=listed,
-        buffers=allocate(
-            listed, fixed | alone, sizes, "in_place" in passes, "reuse" in passes, {name: name for name in alone}
-        ),
+        buffers=buffers,
         costs=costs,
         passes=passes,
         dtype=dtype,
@@ -118,16 +114,8 @@ def plan(
         objective=program.objective,
         arguments=tuple((a.key, a.name, len(orders.get(a.key, ())) == 2) for a in contract.arguments),
         parameters=tuple(shapes),
-        blocks=_blocks({key: key for key in shapes}, shapes, graph.joint, orders, itemsize, alone)
-        if owns_parameters
-        else (),
-        gradients=_blocks(
-            rest,
-            {key: shape_of(program, program.tensors[key]) for key in rest},
-            {f"{gradients[w]}_{gradients[b]}": (w, b) for w, b in graph.joint.values() if w in rest},
-            orders,
-            itemsize,
-        ),
+        blocks=blocks if owns_parameters else (),
+        gradients=gradient_blocks,
         step=step,
         factor=factor,
         uphill=program.sense == "maximise",
@@ -136,6 +124,25 @@ def plan(
         update=update,
         shapes={a.key: _example_shape(program, a.key, count) for a in contract.arguments},
     )
+
+
+def _with_step(
+    derivation: Derivation,
+    equations: tuple[Equation, ...],
+    tensors: dict[str, Tensor],
+    gradients: dict[str, str],
+    taken: frozenset[str],
+    scales: bool,
+) -> tuple[tuple[Equation, ...], dict[str, Tensor], str, Expr | None]:
+    """The equations and tensors with a step folded in, its name, and what the learning rate is multiplied by to give
+    it; all as they are, "" and None where it cannot be, or where it is 1 and nothing else is to scale the gradients.
+    """
+    scale = Tensor(_free("step", taken), "input")
+    adjoints = frozenset(result.tensor.key for result in derivation.results)
+    folded = folded_step(equations, adjoints, frozenset(gradients.values()), scale.element)
+    if folded is None or not (scales or folded[1] != 1):
+        return equations, tensors, "", None
+    return folded[0], {**tensors, scale.key: scale}, scale.key, folded[1]
 
 
 def _check_gradients(gradients: Collection[str], parameters: Collection[str], owns: bool) -> None:
@@ -186,42 +193,6 @@ def _example_shape(program: Program, key: str, count: Expr) -> tuple[int, ...]:
     if tensor.shape[:1] != (count,):
         raise LoweringError(f"tensor {key} has no axis of examples in front")
     return tuple(int(program.value_of(extent)) for extent in tensor.shape[1:])
-
-
-def _blocks(
-    names: dict[str, str],
-    shapes: dict[str, tuple[int, ...]],
-    joint: dict[str, tuple[str, str]],
-    turned: Container[str],
-    itemsize: int,
-    alone: Container[str] = (),
-) -> tuple[Block, ...]:
-    """Where each array lies in the flat vector, those that are joint in one block. Those that fill cache lines come
-    first, so that all of them begin at one.
-
-    names: what each is called. turned: keys of matrices that lie transposed. alone: names of blocks that are brought up
-    to date by themselves; the others lie side by side between them.
-    """
-
-    def position(layout: tuple[str, tuple[int, ...], bool]) -> int:
-        fills = math.prod(layout[1]) * itemsize % LINE == 0
-        outwards = 2 if layout[0] in alone else 1
-        return -outwards if fills else outwards
-
-    place, made = 0, []
-    firsts = {weights: (name, bias) for name, (weights, bias) in joint.items()}
-    biases = {bias for _, bias in joint.values()}
-    layouts: list[tuple[str, tuple[int, ...], bool]] = []
-    for key, shape in shapes.items():
-        if key in firsts:
-            layouts.append((firsts[key][0], (shape[1] + 1, shape[0]), True))
-        elif key not in biases:
-            layouts.append((names[key], shape[::-1] if key in turned else shape, key in turned))
-    for name, shape, is_turned in sorted(layouts, key=position):
-        size = math.prod(shape)
-        made.append(Block(name, place, place + size, shape, is_turned))
-        place += size
-    return tuple(made)
 
 
 def _free(name: str, taken: frozenset[str]) -> str:

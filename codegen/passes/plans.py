@@ -10,8 +10,10 @@ from sympy import Expr
 
 from codegen.passes.buffers import Buffer
 from codegen.passes.costs import Costs
+from codegen.passes.fused_update import descents
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import Listing
+from codegen.passes.vectors import Block
 
 # What the text calls its own things; a tensor of such a name is refused.
 OWN = frozenset({
@@ -19,25 +21,6 @@ OWN = frozenset({
     "dtype", "bool", "float", "enumerate", "descent",
 })  # fmt: skip
 OWN_PREFIXES = ("np_", "spare_", "part_", "scalar_", "ones_", "c_", "shifted_")
-
-
-@dataclass(frozen=True)
-class Block:
-    """Entries `first` to `last` of a flat vector, as an array of this shape under this name.
-
-    is_turned: it is the transpose of what a user knows by that name.
-    """
-
-    name: str
-    first: int
-    last: int
-    shape: tuple[int, ...]
-    is_turned: bool = False
-
-    def view(self, flat: NDArray) -> NDArray:
-        """In a user's order of axes."""
-        array = flat[self.first : self.last].reshape(self.shape)
-        return array.T if self.is_turned else array
 
 
 @dataclass(frozen=True)
@@ -83,7 +66,7 @@ class Plan:
     @cached_property
     def descents(self) -> frozenset[str]:
         """Names of the blocks that instructions move; G then has one entry more, 0 only where none of them did."""
-        return frozenset(i.result for i in self.listing.instructions if i.op == "descend")
+        return descents(self.listing)
 
     @property
     def entries(self) -> int:

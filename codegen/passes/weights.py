@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sympy import Add, Expr, Indexed, Integer, Mul, Sum, preorder_traversal
 
-from codegen.passes.alike import Alike
+from codegen.passes.alike import OncePerKind
 from codegen.passes.costs import Costs
 from codegen.recording import tensors_in
 from symbolic.tensors import Equation, Tensor, key_of
@@ -35,7 +35,7 @@ def transposed_weights(
     def size(extent: Expr) -> int:
         return int(numbers.get(extent) or extent.xreplace(numbers))
 
-    parts_of = Alike(_parts_of_products)
+    parts_of = OncePerKind(_parts_of_products)
     readers: dict[str, list[Equation]] = {}
     for equation in equations:
         for key in tensors_in(equation):

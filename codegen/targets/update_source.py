@@ -67,7 +67,7 @@ class _Writer:
         if self.listing.dots or any(i.scalar is None and i.op not in UFUNCS for i in self.listing.instructions):
             raise LoweringError("an update must be computed entry by entry")
         extent = {size: Integer(entries) for size in rule.tensors["theta"].shape}
-        self.buffers = allocate(self.listing, frozenset(outputs), extent, True, True, self.over)
+        self.buffers = allocate(self.listing, frozenset(outputs), extent, lambda shape: True, True, self.over)
         self.setup: dict[str, str] = {}
         self.spares: dict[int, str] = {}
         self.numbers: dict[str, str] = {}
