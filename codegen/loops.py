@@ -1,8 +1,8 @@
 """Array programs as loops over elements, with products of matrices left to BLAS: what compilers turn into vector code.
 
-Every array is a view of one scratch vector, at a fixed place and with fixed sizes, so that nothing is allocated in a
-step. An elementwise expression, views in it included, is one nest of loops over its result; a product, a sum or a
-maximum inside it is computed before, into an array of its own.
+Every array has fixed sizes, so that it can be a part of one scratch vector, and nothing is allocated in a step. An
+elementwise expression, views in it included, is one nest of loops over its result; a product, a sum or a maximum inside
+it is computed before, into an array of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from codegen.targets.expressions import equation_text
 from symbolic.errors import LoweringError
 
 INDENT = "    "
-ALIGNED = 16  # elements; vectors of 64 bytes for float32
 BINARY = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "greater": ">", "less": "<", "greater_equal": ">=",
     "less_equal": "<=", "equal": "==", "not_equal": "!=", "logical_and": "and", "logical_or": "or",
@@ -48,6 +47,7 @@ class Loops:
     size:     the number that a size of an axis is.
     constant: the text of a number, in the dtype of the arrays.
     places:   the arrays that there are, by what the program calls them.
+    scratch:  the sizes of those that statements make, by their names.
     functions: loops that stand in functions of their own, since a compiler makes vector code of a function in a small
               one only: name, arguments, lines.
     """
@@ -56,10 +56,9 @@ class Loops:
     constant: Callable[[float], str]
     places: dict[str, Place]
     lines: list[str] = field(default_factory=list)
-    scratch: dict[str, tuple[int, tuple[int, ...]]] = field(default_factory=dict)
+    scratch: dict[str, tuple[int, ...]] = field(default_factory=dict)
     used: set[str] = field(default_factory=set)
     taken: set[str] = field(default_factory=set)
-    needed: int = 0
     flat: bool = False
     spoken: dict[str, None] = field(default_factory=dict)
     functions: list[tuple[str, tuple[str, ...], list[str]]] = field(default_factory=list)
@@ -102,8 +101,7 @@ class Loops:
     def new(self, name: str, shape: tuple[int, ...]) -> Place:
         name = self.free(name)
         if shape:
-            self.scratch[name] = (self.needed, shape)
-            self.needed += -(-math.prod(shape) // ALIGNED) * ALIGNED
+            self.scratch[name] = shape
         return Place(name, shape)
 
     def at(self, place: Place, index: Sequence[str]) -> str:
@@ -123,9 +121,8 @@ class Loops:
             self.flat = False
             if any(below.op in HELPED - CHEAP for node in inside for below in node.walk()):
                 name = self.free(f"over_{place.name}")
-                self.functions.append(
-                    (name, tuple(self.spoken), [f"for i in range({math.prod(place.shape)}):", *lines])
-                )
+                head = f"for i in range({math.prod(place.shape)}):"
+                self.functions.append((name, tuple(self.spoken), [head, *(INDENT + line for line in lines)]))
                 self.lines.append(f"{name}({', '.join(self.spoken)})")
             else:
                 self.loops([("i", math.prod(place.shape))], lines)

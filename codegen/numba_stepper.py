@@ -11,7 +11,7 @@ import importlib.util
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -25,6 +25,7 @@ from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
 from codegen.optimizer_memory import Memory
 from codegen.plain_step import plain_step
+from codegen.progress import telling
 from codegen.targets.numba_source import NumbaCode, check_numba_source, numba_code
 from codegen.uncopied import WeightsOwner
 from codegen.unrolled_step import Plan, plan
@@ -32,7 +33,7 @@ from symbolic.derivation import Derivation
 from symbolic.errors import FileError, MissingExtra
 from symbolic.files import write_atomically
 
-DEEPEST = 100_000  # calls within calls while numba compiles
+DEEPEST = 100_000  # calls within calls while numba compiles a function of many loops, as dozens of unlike layers are
 WAY_OUT = "the numba target needs numba and scipy: pip install 'deltaform[numba]'"
 
 
@@ -81,9 +82,22 @@ def cached_module(source: str) -> ModuleType:
     return module
 
 
-def numba_stepper(derivation: Derivation, batch_size: int, dtype: DTypeLike = "float64") -> NumbaStepper:
-    """A stepper whose parameters are zero until they are set. It compiles, which takes seconds, or minutes for
-    dozens of layers, unless it is found in the cache folder.
+def compiled_before(module: ModuleType) -> bool:
+    """Whether numba has compiled a module's function, or finds it compiled on the disk."""
+    made = f"{module.__name__}.epoch-*.py{sys.version_info.major}{sys.version_info.minor}*.nbi"
+    return bool(module.epoch.signatures) or any(Path(module.epoch.stats.cache_path).glob(made))
+
+
+def numba_stepper(
+    derivation: Derivation,
+    batch_size: int,
+    dtype: DTypeLike = "float64",
+    tell: Callable[[str], None] | None = None,
+) -> NumbaStepper:
+    """A stepper whose parameters are zero until they are set. It compiles, unless it is found in the cache folder: that
+    takes seconds, 10 for 30 equal layers, and minutes for dozens of layers whose sizes all differ.
+
+    tell: gets a line before it compiles; by default that is printed where somebody watches.
 
     Raises:
         MissingExtra: numba or scipy is not installed.
@@ -93,7 +107,10 @@ def numba_stepper(derivation: Derivation, batch_size: int, dtype: DTypeLike = "f
     planned = plan(derivation, batch_size)
     name = checked_dtype(dtype).name
     code = numba_code(planned, name)
-    return NumbaStepper(planned, code, cached_module(code.source), name)
+    module = cached_module(code.source)
+    if not compiled_before(module):
+        (tell or telling(False))(f"compiling with numba; kept in {cache_folder()} for the next time")
+    return NumbaStepper(planned, code, module, name)
 
 
 class NumbaStepper(WeightsOwner):
@@ -109,8 +126,8 @@ class NumbaStepper(WeightsOwner):
         self.memory = Memory()
         self.idle = -1
         self.dtype = np.dtype(dtype)
-        self._flat = memory.zeros((sum(map(math.prod, planned.parameters.values())),), self.dtype)
-        self._params = memory.views(self._flat, planned.parameters)
+        self._flat = memory.zeros((sum(map(math.prod, code.parameters.values())),), self.dtype)
+        self._params = memory.views(self._flat, code.parameters)
         self._plan = planned
         tensors = planned.derivation.tensors
         self._shapes = tuple(planned.shape(tensors[one.key])[1:] for one in (planned.input, planned.target))
@@ -123,7 +140,7 @@ class NumbaStepper(WeightsOwner):
         self._compile()
 
     def _compile(self) -> None:
-        """Call the code for no step at all. numba walks a function of many layers by calls within calls."""
+        """Call the code for no step at all."""
         X, Y = (np.zeros((self._plan.batch_size, *shape), self.dtype) for shape in self._shapes)
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(max(limit, DEEPEST))

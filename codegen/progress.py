@@ -25,6 +25,16 @@ def _bar(total: int, unit: str, what: str = "", done: int = 0) -> Any:
     return tqdm(total=total, initial=done, unit=unit, desc=what or None, file=sys.stderr, leave=False)
 
 
+def telling(show: bool) -> Callable[[str], None]:
+    """A function that prints a line, such as what takes long before it begins: if `show`, or where somebody watches."""
+
+    def tell(line: str) -> None:
+        if show or sys.stderr.isatty():
+            print(line, file=sys.stderr, flush=True)
+
+    return tell
+
+
 @contextmanager
 def counted(what: str, total: int, unit: str) -> Iterator[Callable[[], None]]:
     """A function to call after each of `total` pieces of work; shown as a bar, or as a line every few seconds."""

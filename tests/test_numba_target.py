@@ -87,6 +87,36 @@ def test_written_out(text, dtype, batch):
     assert "np.dot" not in stepper.source
 
 
+def equal_layers(layers, dtype="float32"):
+    text = "8 -> " + "8 tanh -> " * layers + "4 softmax; cross_entropy"
+    return text, numba_code(plan(derive(quiet(text)), 8), dtype).source
+
+
+def test_equal_layers_share_their_functions():
+    (_, few), (_, more) = equal_layers(8), equal_layers(10)
+    assert check_numba_source(few) and check_numba_source(more)
+    assert few.count("\ndef ") == more.count("\ndef ") and few.count("np.dot(") == more.count("np.dot(")
+    for call in ("matmul_from_a_and_W", "z_from_matmul_and_b", "a_from_z", "dW_from_matmul", "W_moved_by_dW"):
+        assert few.count(f"\ndef {call}(") == 1
+        assert more.count(f"        {call}(") == few.count(f"        {call}(") + 2
+    assert "# a5[p, j] = tanh(z5[p, j])\n        a_from_z(" in few
+
+
+def test_a_few_layers_are_written_out():
+    _, source = equal_layers(3)
+    assert "_from_" not in source and "_moved_by_" not in source and "at_" not in source
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_numbers_of_equal_layers(dtype):
+    compare(equal_layers(7, dtype)[0], 8, dtype, steps=3)
+
+
+def test_layers_that_are_equal_by_turns_and_an_ascent():
+    stepper = compare("7 -> " + "9 gelu -> 5 silu -> " * 4 + "3 sigmoid; log_likelihood", 6)
+    assert stepper.source.count("_moved_by_dW") > 4
+
+
 def test_random_architectures():
     source = random.Random(3)
     for seed in range(2):
@@ -163,6 +193,17 @@ def test_what_lies_on_the_disk():
     files = [path for path in cache_folder().glob("*.py") if path.read_text(encoding="ascii") == code.source]
     assert len(files) == 1 and files[0].stem.startswith("deltaform_step_")
     assert str(cache_folder()).startswith(os.environ["XDG_CACHE_HOME"])
+
+
+def test_compiling_is_announced_and_done_once():
+    derivation, told = derive(quiet("3 -> 2 tanh -> 3 softmax; cross_entropy")), []
+    first = numba_stepper(derivation, 1, "float64", told.append)
+    assert told == [f"compiling with numba; kept in {cache_folder()} for the next time"]
+    numba_stepper(derivation, 1, "float64", told.append)
+    name = next(name for name, module in sys.modules.items() if getattr(module, "epoch", None) is first._epoch)
+    del sys.modules[name]  # as in a later run
+    numba_stepper(derivation, 1, "float64", told.append)
+    assert len(told) == 1
 
 
 def test_missing(monkeypatch):

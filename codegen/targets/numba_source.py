@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.loops import ALIGNED, INDENT, Loops, Place
+from codegen.loops import INDENT, Loops, Place
+from codegen.outlining import FLAT, WORD, Held, Outlined, outlined
 from codegen.scalar_text import CALLS
 from codegen.targets.scalar_source import NODES as SCALAR_NODES
 from codegen.targets.scalar_source import check_tree
@@ -21,6 +22,7 @@ from codegen.unrolled_step import Block, Plan, unrolled_step
 from symbolic.errors import UsageError
 
 UNROLLED = 600  # operations on single numbers that are written out; more take LLVM too long
+ALIGNED = 16  # elements; vectors of 64 bytes for float32
 LARGEST_PRODUCT = 2**18  # multiplications in one product of matrices; from there on BLAS takes threads of its own
 JIT = 'njit(cache=True, error_model="numpy", fastmath={"contract", "reassoc"})'
 # Without reassociation: the steps of a range reduction must stay as they are written.
@@ -32,10 +34,16 @@ NUMPY = frozenset({"dot", "float32", "float64", "int32", "int64"})
 
 @dataclass(frozen=True)
 class NumbaCode:
-    """source: the module; scratch: how many numbers its functions need to work on; unrolled: how it was written."""
+    """A module, and what it needs.
+
+    scratch:    how many numbers its functions work on.
+    parameters: in the order of the vector `theta`, with their shapes.
+    unrolled:   whether every element is a variable.
+    """
 
     source: str
     scratch: int
+    parameters: dict[str, tuple[int, ...]]
     unrolled: bool
 
 
@@ -48,10 +56,9 @@ def numba_code(plan: Plan, dtype: str) -> NumbaCode:
     reason = refusal(plan)
     if reason:
         raise UsageError(reason)
-    unrolled = plan.operations <= UNROLLED
-    text, scratch = _unrolled(plan, dtype) if unrolled else _looped(plan, dtype)
-    check_numba_source(text)
-    return NumbaCode(text, scratch, unrolled)
+    code = _unrolled(plan, dtype) if plan.operations <= UNROLLED else _looped(plan, dtype)
+    check_numba_source(code.source)
+    return code
 
 
 def refusal(plan: Plan) -> str:
@@ -94,7 +101,7 @@ def epoch(theta, scratch, X, Y, order, rate, losses):
 # --- every element a variable
 
 
-def _unrolled(plan: Plan, dtype: str) -> tuple[str, int]:
+def _unrolled(plan: Plan, dtype: str) -> NumbaCode:
     step = unrolled_step(plan)
     parameters, single = step.parameters, dtype == "float32"
     parts = [_head(plan, dtype)]
@@ -118,7 +125,7 @@ def _unrolled(plan: Plan, dtype: str) -> tuple[str, int]:
     end = "".join(f"{INDENT}theta[{at}] = {name}\n" for at, name in enumerate(parameters))
     text = "".join(f"{2 * INDENT}{line}\n" for line in body)
     parts.append(_LOOP.format(jit=JIT, start=start, body=text, end=end))
-    return "".join(parts), 0
+    return NumbaCode("".join(parts), 0, plan.parameters, unrolled=True)
 
 
 def _idle(condition: str) -> list[str]:
@@ -153,16 +160,49 @@ class _Constants:
         return "".join(f"{name} = np.{self.dtype}({value})\n" for value, name in self.known.items())
 
 
-def _looped(plan: Plan, dtype: str) -> tuple[str, int]:
+def _looped(plan: Plan, dtype: str) -> NumbaCode:
     constants = _Constants(dtype)
     loops = Loops(plan.size, constants, {}, taken=set(RESERVED))
-    views: list[str] = []
-    at = 0
+    arrays: dict[str, Held] = {}
     for key, shape in plan.parameters.items():
-        name, count = loops.free(key), math.prod(shape)
-        loops.places[key] = Place(name, shape)
-        views += _view(name, "theta", at, shape)
-        at += count
+        if not shape:
+            raise UsageError(f"parameter {key} is a single number; the numba target needs arrays, take target 'numpy'")
+        place = loops.places[key] = Place(loops.free(key), shape)
+        arrays[place.name] = Held("theta", shape)
+    body = _statements(plan, loops)
+    arrays |= {name: Held("scratch", shape) for name, shape in loops.scratch.items()}
+    made = outlined(body, arrays, loops.functions, loops.free)
+    starts, needed = _laid_out(made, arrays)
+    spoken = {word.removesuffix(FLAT) for line in made.lines if line[:1] != "#" for word in WORD.findall(line)}
+    views = made.views(starts)
+    for name, held in arrays.items():
+        if name in spoken or not made.stacks:
+            views += _view(name, held.vector, starts[name], held.shape)
+    dimensions = {len(shape) for shape in plan.parameters.values()}
+    zero = constants(0.0)
+    helpers = _helpers(loops.used, dtype)
+    silences = "".join(_silence(dimension, zero) for dimension in sorted(dimensions))
+    functions = "".join(
+        f"\n\n@{JIT}\ndef {name}({', '.join(arguments)}):\n" + "".join(f"{INDENT}{line}\n" for line in lines)
+        for name, arguments, lines in made.functions
+    )
+    text = _LOOP.format(
+        jit=JIT,
+        start="".join(f"{INDENT}{line}\n" for line in views),
+        body="".join(f"{2 * INDENT}{line}\n" for line in made.lines),
+        end="",
+    )
+    calls = sorted(_math_names(helpers))
+    imports = (
+        f"from math import {', '.join(calls)}\n\n" if calls else ""
+    ) + "import numpy as np\nfrom numba import njit\n"
+    source = f"{_head(plan, dtype)}{imports}\n{constants.source()}{made.places()}{helpers}{silences}{functions}{text}"
+    parameters = sorted(plan.parameters, key=lambda key: starts[loops.places[key].name])
+    return NumbaCode(source, needed + ALIGNED, {key: plan.parameters[key] for key in parameters}, unrolled=False)
+
+
+def _statements(plan: Plan, loops: Loops) -> list[str]:
+    """One step: the examples are copied, the equations computed, the parameters moved."""
     tensors = plan.derivation.tensors
     gathered = []
     for argument, array in ((plan.input, "X"), (plan.target, "Y")):
@@ -184,40 +224,32 @@ def _looped(plan: Plan, dtype: str) -> tuple[str, int]:
         f"_silent_{len(plan.parameters[key])}({loops.places[gradient].name})"
         for key, gradient in sorted(plan.gradients.items(), key=lambda pair: math.prod(plan.parameters[pair[0]]))
     ]
-    dimensions = {len(shape) for shape in plan.parameters.values()}
     body += ["if idle < 0 and (", *(INDENT + ("and " if n else "") + call for n, call in enumerate(silent)), "):"]
     body.append(f"{INDENT}idle = step")
     sign = "+" if plan.derivation.program.sense == "maximise" else "-"
     for key, shape in plan.parameters.items():
         mine, change = loops.places[key], loops.places[plan.gradients[key]]
-        if not shape:
-            raise UsageError(f"parameter {key} is a single number; the numba target needs arrays, take target 'numpy'")
         body.append(f"# {key} <- {key} {sign} rate*{plan.gradients[key]}")
-        tail = "_flat" if len(shape) > 1 else ""
+        tail = FLAT if len(shape) > 1 else ""
         body.append(f"for i in range({math.prod(shape)}):")
         body.append(f"{INDENT}{mine.name}{tail}[i] {sign}= rate * {change.name}{tail}[i]")
-    for name, (start, shape) in loops.scratch.items():
-        views += _view(name, "scratch", start, shape)
-    zero = constants(0.0)
-    helpers = _helpers(loops.used, dtype)
-    silences = "".join(_silence(dimension, zero) for dimension in sorted(dimensions))
-    functions = "".join(
-        f"\n\n@{JIT}\ndef {name}({', '.join(arguments)}):\n{INDENT}{lines[0]}\n"
-        + "".join(f"{2 * INDENT}{line}\n" for line in lines[1:])
-        for name, arguments, lines in loops.functions
-    )
-    text = _LOOP.format(
-        jit=JIT,
-        start="".join(f"{INDENT}{line}\n" for line in views),
-        body="".join(f"{2 * INDENT}{line}\n" for line in body),
-        end="",
-    )
-    calls = sorted(_math_names(helpers))
-    imports = (
-        f"from math import {', '.join(calls)}\n\n" if calls else ""
-    ) + "import numpy as np\nfrom numba import njit\n"
-    source = f"{_head(plan, dtype)}{imports}\n{constants.source()}{helpers}{silences}{functions}{text}"
-    return source, loops.needed + ALIGNED
+    return body
+
+
+def _laid_out(made: Outlined, arrays: dict[str, Held]) -> tuple[dict[str, int], int]:
+    """Where each array starts in its vector, and how many numbers the scratch vector has. What lies in it starts where
+    vector instructions like it, if it is no inner one of a stack.
+    """
+    starts: dict[str, int] = {}
+    ends = {"theta": 0, "scratch": 0}
+    for group in made.order(arrays):
+        vector = arrays[group[0]].vector
+        for name in group:
+            starts[name] = ends[vector]
+            ends[vector] += arrays[name].count
+        if vector == "scratch":
+            ends[vector] = -(-ends[vector] // ALIGNED) * ALIGNED
+    return starts, ends["scratch"]
 
 
 def _view(name: str, vector: str, start: int, shape: tuple[int, ...]) -> list[str]:
