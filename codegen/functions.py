@@ -45,7 +45,8 @@ class Functions:
         Two threads need one each.
 
         Raises:
-            UsageError: functions that were made from text, a batch size that is no whole number from 1, or a dtype.
+            UsageError: functions that were made from text, a batch size that is no whole number from 1 or needs more
+                        memory than the machine has, or a dtype.
             LoweringError: the program has no axis of examples in front.
         """
         from codegen.workspace import Workspace

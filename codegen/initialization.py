@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from sympy import Integer
 
+from codegen.wording import number_of
 from symbolic.depth import NEEDS_DEPTH, is_open
 from symbolic.errors import ArchitectureError, UsageError
 from symbolic.programs import Program
@@ -136,6 +137,16 @@ def check_memory(shapes: dict[str, tuple[int, ...]], dtype: np.dtype) -> None:
             f"the parameters need {_gigabytes(total)} in {dtype.name} and their gradients as much again, "
             f"but this machine has {_gigabytes(available)}; the largest is {largest} of shape "
             f"{shapes[largest]}: make its layer narrower"
+        )
+
+
+def check_batch_memory(needed: int, what: str, batch_size: int, dtype: np.dtype) -> None:
+    """Raise UsageError where so many bytes cannot fit into this machine's memory, before any of it is made."""
+    available = machine_memory()
+    if needed > available:
+        raise UsageError(
+            f"{what} for {number_of(batch_size, 'example')} in {dtype.name} needs at least {needed:,} bytes, but "
+            f"this machine has {available:,}; choose a smaller batch size"
         )
 
 

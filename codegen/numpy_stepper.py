@@ -12,6 +12,7 @@ from codegen import memory
 from codegen.batches import check_batch, check_rows
 from codegen.blas import Descent
 from codegen.functions import namespace_of
+from codegen.initialization import check_batch_memory
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import OPTIMIZERS
 from codegen.passes.planning import plan
@@ -42,6 +43,7 @@ class NumpyStepper(WeightsOwner):
         planned = _planned(request) if passes == ALL else _plan(request, passes)
         if isinstance(planned, DeltaformError):
             raise planned
+        check_batch_memory(planned.bytes, "a stepper", request.batch_size, request.dtype)
         optimizer = OPTIMIZERS[request.optimizer]
         self.why = WHY.format(size=request.batch_size, dtype=request.dtype.name)
         if planned.descents:

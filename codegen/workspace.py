@@ -10,9 +10,8 @@ from numpy.typing import DTypeLike, NDArray
 
 from codegen import memory
 from codegen.functions import namespace_of
-from codegen.initialization import checked_count, checked_dtype, machine_memory, shape_of
+from codegen.initialization import check_batch_memory, checked_count, checked_dtype, shape_of
 from codegen.passes.planning import plan
-from codegen.passes.plans import Plan
 from codegen.passes.table import ALL
 from codegen.quick_checks import Values, are_arrays
 from codegen.scalar_gradients import REFUSED, Compute, is_served, scalar_gradients
@@ -44,7 +43,7 @@ class Workspace(Uncopied):
     ) -> None:
         self._batch_size, self._dtype = checked_count("batch size", batch_size), checked_dtype(dtype)
         planned = plan(derivation, self.batch_size, self.dtype.name, passes, owns_parameters=False)
-        _check_memory(planned, self.batch_size, self.dtype)
+        check_batch_memory(planned.bytes, "a workspace", self.batch_size, self.dtype)
         self._source = stepper_source(planned)
         empty = memory.empty if "aligned" in passes else np.empty
         self._flat = empty((planned.entries,), self.dtype)
@@ -147,15 +146,3 @@ class Workspace(Uncopied):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-
-
-def _check_memory(planned: Plan, batch_size: int, dtype: np.dtype) -> None:
-    """Refuse what cannot fit into this machine's memory, before any of it is made."""
-    buffers = {id(buffer): buffer for buffer in planned.buffers.values() if not buffer.fixed}.values()
-    bytes_of = [planned.graph.size(b.shape) * (1 if b.is_truth else dtype.itemsize) for b in buffers]
-    needed, available = sum(bytes_of) + planned.entries * dtype.itemsize, machine_memory()
-    if needed > available:
-        raise UsageError(
-            f"a workspace for {number_of(batch_size, 'example')} in {dtype.name} needs at least {needed:,} bytes, but "
-            f"this machine has {available:,}; choose a smaller batch size"
-        )

@@ -7,6 +7,7 @@ import pytest
 from sympy import Sum
 
 from codegen.functions import functions_of, lambdify
+from codegen.steppers import choose_stepper
 from codegen.workspace import Workspace
 from symbolic.backpropagation import derive
 from symbolic.errors import DataError, LoweringError, UsageError
@@ -130,6 +131,8 @@ def test_refuses_a_batch_size(size_):
 def test_refuses_what_the_machine_has_no_memory_for(size_):
     with pytest.raises(UsageError, match=rf"for {size_} examples in float32 needs at least \d+(,\d\d\d)+ bytes, but"):
         FUNCTIONS.workspace(size_, "float32")
+    with pytest.raises(UsageError, match=rf"a stepper for {size_} examples in float64 needs at least"):
+        choose_stepper(FUNCTIONS.derivation, size_, target="numpy")
 
 
 def test_memory_is_counted_as_it_is_taken(monkeypatch):
@@ -140,7 +143,7 @@ def test_memory_is_counted_as_it_is_taken(monkeypatch):
     taken = tracemalloc.get_traced_memory()[0]
     tracemalloc.stop()
     assert workspace.batch_size == 100_000
-    monkeypatch.setattr("codegen.workspace.machine_memory", lambda: 10**6)
+    monkeypatch.setattr("codegen.initialization.machine_memory", lambda: 10**6)
     with pytest.raises(UsageError, match="but this machine has 1,000,000; choose a smaller batch size") as refused:
         FUNCTIONS.workspace(100_000)
     said = int(str(refused.value).split("at least ")[1].split(" bytes")[0].replace(",", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from numpy.typing import NDArray
 from sympy import Expr
 
@@ -72,6 +73,14 @@ class Plan:
     def entries(self) -> int:
         """How many entries G has."""
         return max((block.last for block in self.gradients), default=0) + bool(self.descents)
+
+    @property
+    def bytes(self) -> int:
+        """Of memory that is made once, for the batch size that was planned."""
+        itemsize = np.dtype(self.dtype).itemsize
+        buffers = {id(buffer): buffer for buffer in self.buffers.values() if not buffer.fixed}.values()
+        made = sum(self.graph.size(b.shape) * (1 if b.is_truth else itemsize) for b in buffers)
+        return made + (self.entries + max((block.last for block in self.blocks), default=0)) * itemsize
 
     def views(self, flat: NDArray) -> dict[str, NDArray]:
         """The parameters in a flat vector, by key."""
