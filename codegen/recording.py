@@ -39,6 +39,10 @@ class Outline(NamedTuple):
     letters: tuple[Symbol, ...]
     logs: bool
 
+    def kind(self, symbols: Sequence[Symbol] = ()) -> Hashable:
+        """Equal for equations that differ in names only, if SymPy sorts these among letters and `symbols` alike."""
+        return self.skeleton.tokens, order_of(self.skeleton.names, (*self.letters, *symbols))
+
 
 @lru_cache(maxsize=2**14)
 def outline_of(equation: Equation) -> Outline:

@@ -11,7 +11,6 @@ from sympy.printing.str import StrPrinter
 
 from codegen.arrays import Node
 from codegen.recording import outline_of
-from symbolic.moulds import order_of
 from symbolic.tensors import Equation
 
 # Binding strength of what a piece of source text is at its outermost, weakest first.
@@ -161,14 +160,15 @@ class _CommentPrinter(StrPrinter):
 
 
 @dataclass(frozen=True)
-class _Alike:
-    """What the text of an equation depends on but for names: see `codegen.recording`.
+class _Kind:
+    """Equations whose texts differ in names only.
 
-    letters: what the index letters are called.
+    outlines: the kind of their outlines: see `codegen.recording`.
+    letters:  what the index letters are called.
+    equation: one of them.
     """
 
-    tokens: Hashable
-    order: tuple[int, ...]
+    outlines: Hashable
     letters: tuple[str, ...]
     equation: Equation = field(compare=False)
 
@@ -178,13 +178,13 @@ _MARK = "\0"
 
 
 @lru_cache(maxsize=2**10)
-def _pieces(alike: _Alike) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The text of all equations that differ in names only: what stands around the names, and their places."""
-    plain, letters, _ = outline_of(alike.equation)
-    called = {letter.name: text for letter, text in zip(letters, alike.letters, strict=True)}
+def _pieces(kind: _Kind) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The text of all equations of a kind: what stands around the names, and their places."""
+    plain, letters, _ = outline_of(kind.equation)
+    called = {letter.name: text for letter, text in zip(letters, kind.letters, strict=True)}
     called |= {name.name: f"{_MARK}{place}{_MARK}" for place, name in enumerate(plain.names)}
     printer = _CommentPrinter(called)
-    text = f"{printer.doprint(alike.equation.lhs)} = {printer.doprint(alike.equation.rhs)}"
+    text = f"{printer.doprint(kind.equation.lhs)} = {printer.doprint(kind.equation.rhs)}"
     parts = text.split(_MARK)
     return tuple(parts[::2]), tuple(map(int, parts[1::2]))
 
@@ -194,8 +194,8 @@ def equation_text(equation: Equation, names: Mapping[str, str] = NO_NAMES) -> st
 
     names: what a tensor or size is called, where that is not its key.
     """
-    plain, letters, _ = outline_of(equation)
-    called = tuple([names.get(letter.name, letter.name) for letter in letters])
-    around, places = _pieces(_Alike(plain.tokens, order_of(plain.names, letters), called, equation))
-    found = [names.get(name.name, name.name) for name in plain.names]
+    outline = outline_of(equation)
+    called = tuple([names.get(letter.name, letter.name) for letter in outline.letters])
+    around, places = _pieces(_Kind(outline.kind(), called, equation))
+    found = [names.get(name.name, name.name) for name in outline.skeleton.names]
     return around[0] + "".join([found[place] + text for place, text in zip(places, around[1:], strict=True)])
