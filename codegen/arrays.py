@@ -110,11 +110,6 @@ class Node:
                 stack.extend((argument, False) for argument in reversed(node.args))
 
 
-def tensor_keys(node: Node) -> list[str]:
-    """Keys of the tensors that a node reads, in order of first use."""
-    return list(node.reads)
-
-
 @dataclass(frozen=True)
 class Assignment:
     """name = node.
@@ -142,7 +137,7 @@ class ArrayProgram:
     def reads(self) -> list[str]:
         """Keys of the tensors that are taken from outside, in order of first use."""
         made = {assignment.name for assignment in self.assignments}
-        used = [key for assignment in self.assignments for key in tensor_keys(assignment.node)]
+        used = [key for assignment in self.assignments for key in assignment.node.reads]
         return list(dict.fromkeys(key for key in [*used, *self.returns] if key not in made))
 
     @property
@@ -219,7 +214,7 @@ def _needed(definitions: dict[str, Node], outputs: tuple[str, ...]) -> list[str]
         key = stack.pop()
         if key in definitions and key not in wanted:
             wanted.add(key)
-            stack.extend(tensor_keys(definitions[key]))
+            stack.extend(definitions[key].reads)
     return [key for key in definitions if key in wanted]
 
 
@@ -258,8 +253,7 @@ def _with_names(root: Node, names: dict[Node, str]) -> Node:
 
 
 def _part_name(node: Node, key: str, taken: set[str]) -> str:
-    keys = tensor_keys(node)
-    stem = f"{PART_NAMES.get(node.op, node.op)}_{keys[0] if len(keys) == 1 else key}"
+    stem = f"{PART_NAMES.get(node.op, node.op)}_{node.reads[0] if len(node.reads) == 1 else key}"
     name, count = stem, 1
     while name in taken:
         count += 1

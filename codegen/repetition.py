@@ -16,7 +16,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from sympy import Expr
 
-from codegen.arrays import PART_NAMES, ArrayProgram, Assignment, Node, tensor_keys
+from codegen.arrays import PART_NAMES, ArrayProgram, Assignment, Node
 from codegen.recording import SIZED, tensors_in
 from symbolic.tensors import Tensor
 
@@ -240,7 +240,7 @@ def _labels(program: ArrayProgram, tensors: Iterable[Tensor]) -> dict[str, Label
             continue
         labels[assignment.name] = owner = label_of(assignment.equation.tensor)
         for part in waiting[:-1]:
-            used = dict.fromkeys(key for name in tensor_keys(part.node) for key in sources.get(name, (name,)))
+            used = dict.fromkeys(key for name in part.node.reads for key in sources.get(name, (name,)))
             sources[part.name] = list(used)
             of = labels[next(iter(used))] if len(used) == 1 else owner
             stem = PART_NAMES.get(part.node.op, part.node.op)
