@@ -111,6 +111,8 @@ def machine() -> dict[str, Any]:
     """Processor, versions, and the kernels that BLAS runs."""
     import numpy
 
+    from codegen.wording import number_of
+
     made: dict[str, Any] = {"python": platform.python_version(), "numpy": numpy.__version__, "cores": os.cpu_count()}
     try:
         text = Path("/proc/cpuinfo").read_text()
@@ -123,7 +125,8 @@ def machine() -> dict[str, Any]:
         made["kernel"] = "unknown: pip install threadpoolctl"
     else:
         pools = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
-        made["kernel"] = ", ".join(f"{p.get('architecture')} ({p['num_threads']} threads)" for p in pools) or "none"
+        kernels = [f"{p.get('architecture')} ({number_of(p['num_threads'], 'thread')})" for p in pools]
+        made["kernel"] = ", ".join(kernels) or "none"
     for name in ("torch", "jax", "sklearn", "numba"):
         if name in sys.modules:
             made[name] = sys.modules[name].__version__

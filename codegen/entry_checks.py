@@ -1,21 +1,16 @@
 """What every generated module checks before it computes: NumPy broadcasting hides mistakes, (2, 1) + (2,) is
 (2, 2).
 
-The source of the functions below is copied into each module, so they use NumPy and each other only. Inside a
-module `DataError` is its own class; functions made by `lambdify` raise ours.
+The source of the functions below, and of `listed`, is copied into each module, so they use NumPy and each other only.
+Inside a module `DataError` is its own class; functions made by `lambdify` raise ours.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from codegen.wording import listed as _listed
 from symbolic.errors import DataError
-
-
-def _listed(names):
-    """Names in a row: the first eight, and how many more there are."""
-    names = [str(name) for name in names]
-    return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
 
 
 def _check_parameters(params, shapes, sizes, dtypes):

@@ -14,10 +14,10 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from codegen.entry_checks import _listed
 from codegen.initialization import checked_count, checked_dtype, shape_of
 from codegen.optimizer_memory import Memory
 from codegen.optimizers import optimizer_named
+from codegen.wording import listed
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
 from symbolic.errors import DataError, DeltaformError, UsageError, nearest
@@ -181,7 +181,7 @@ def choose_stepper(
     stepper.why += f"; {'it was asked for' if target is not None else _reason(stepper.name, estimates, refusals)}"
     for key, value in (params or {}).items():
         if key not in request.shapes or np.shape(value) != request.shapes[key]:
-            there = _listed(f"{name} {shape}" for name, shape in request.shapes.items())
+            there = listed(f"{name} {shape}" for name, shape in request.shapes.items())
             raise DataError(f'params["{key}"] of shape {np.shape(value)} is no parameter; there are {there}')
         stepper.params[key][...] = value
     return stepper

@@ -38,7 +38,7 @@ def test_right_gradients_agree(method):
 def test_wrong_gradients_differ(method, wrong):
     report = check_gradients(loss, {**RIGHT, **wrong}, PARAMS, method=method)
     assert not report.ok and [c.ok for c in report.checks] == [False, True]
-    assert "DIFFERS" in str(report) and "1 of 2 gradients differ" in str(report)
+    assert "DIFFERS" in str(report) and "1 of 2 gradients differs (" in str(report)
 
 
 @pytest.mark.parametrize("method", ["central", "complex"])
@@ -118,13 +118,16 @@ def test_arrays_that_do_not_fit():
 
 
 def saturated(layers, seed=0):
-    """Loss, gradients and parameters of a row of sigmoids, whose first gradients shrink with each layer."""
+    """Loss, gradients and parameters of a row of sigmoids, whose first gradients shrink with each layer; the loss takes
+    complex parameters too.
+    """
     network = Network.parse(f"3 -> {' -> '.join(['4 sigmoid'] * layers)} -> 2 softmax; cross_entropy")
     functions = lambdify(derive(network))
     random = np.random.default_rng(seed)
     params = initialize(network, seed=seed)
     X, Y = random.normal(size=(6, 3)), np.eye(2)[random.integers(0, 2, 6)]
-    return lambda moved: functions.loss(moved, X, Y), functions.loss_and_gradients(params, X, Y)[1], params
+    loss = functions.unchecked["loss"]
+    return lambda moved: loss(moved, X, Y), functions.loss_and_gradients(params, X, Y)[1], params
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -155,17 +158,30 @@ def test_what_is_smaller_than_the_error_of_every_difference_is_left_undecided(fa
     check = report.checks[0]
     assert abs(check.found - check.numeric) < check.doubt and check.doubt > abs(check.found)
     assert "undecided, numeric is +- " in str(report)
-    assert "1 of 2 gradients undecided, too small to be told from the rounding of the loss" in report.summary
-    assert 'take method="complex"' in report.summary and "differ" not in report.summary
+    assert "1 of 2 gradients undecided, the differences of the loss are not exact enough: " in report.summary
+    assert 'take method="complex"' in report.summary and "DIFFERS" not in str(report)
 
 
 def test_the_complex_step_decides_what_the_difference_cannot():
-    network = Network.parse(f"3 -> {' -> '.join(['4 sigmoid'] * 24)} -> 2 softmax; cross_entropy")
-    loss = lambdify(derive(network)).unchecked["loss"]
-    _, gradients, params = saturated(24)
-    random = np.random.default_rng(0)
-    X, Y = random.normal(size=(6, 3)), np.eye(2)[random.integers(0, 2, 6)]
-    assert check_gradients(lambda moved: loss(moved, X, Y), gradients, params, method="complex").ok
+    loss, gradients, params = saturated(24)
+    assert check_gradients(loss, gradients, params, method="complex").ok
+
+
+def test_the_complex_step_is_not_advised_where_it_was_taken():
+    params = {"w": np.array([1.0])}
+    for step, verdict in ((1e-300, "undecided"), (None, "agrees")):
+        report = check_gradients(
+            lambda moved: 1e-15 * moved["w"].sum(), {"w": np.array([1e-15])}, params, method="complex", step=step
+        )
+        assert report.checks[0].verdict == verdict
+        advised = "1 of 1 gradient undecided, too small for the step: take a larger step or a larger tolerance ("
+        assert (advised in report.summary) == (verdict == "undecided")
+
+
+def test_one_gradient_differs_and_two_differ():
+    wrong = {key: 2 * gradient for key, gradient in RIGHT.items()}
+    assert check_gradients(loss, {"w": wrong["w"]}, PARAMS).summary.startswith("1 of 1 gradient differs (")
+    assert check_gradients(loss, wrong, PARAMS).summary.startswith("2 of 2 gradients differ (")
 
 
 def test_a_larger_tolerance_is_decided_sooner():

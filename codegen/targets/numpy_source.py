@@ -22,6 +22,7 @@ from codegen.targets.function_source import (
     stretches_of,
     table,
 )
+from codegen.wording import listed
 
 # Functions that NumPy lacks or computes with overflow; written into a module that uses them.
 HELPER_SOURCES = {
@@ -61,6 +62,8 @@ def numpy_source(signature: Signature, functions: dict[str, ArrayProgram], heade
     parts.extend(FunctionWriter(signature, name, program, layers).source() for name, program in programs.items())
     parts.extend("\n" + HELPER_SOURCES[name] for name in helpers if name in HELPER_SOURCES)
     parts.append(_check_function(signature))
+    # What is not for users begins with an underscore in a module.
+    parts.append("\n\n" + inspect.getsource(listed).replace("def listed", "def _listed"))
     parts.extend("\n\n" + inspect.getsource(function) for function in _checks(signature))
     return "".join(parts)
 
@@ -207,7 +210,7 @@ def _needs_interval(argument: Argument) -> bool:
 
 
 def _checks(signature: Signature) -> list:
-    checks = [entry_checks._listed, entry_checks._check_parameters, entry_checks._check_array]
+    checks = [entry_checks._check_parameters, entry_checks._check_array]
     if any(argument.labels for argument in signature.arguments):
         checks += [entry_checks._are_labels, entry_checks._one_hot, entry_checks._check_distribution]
     if any(_needs_interval(argument) for argument in signature.arguments):
