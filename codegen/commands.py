@@ -27,7 +27,7 @@ from codegen.plots import draw_loss_curve, require_matplotlib
 from codegen.source import module_source
 from codegen.sources import network_over_examples, note_asked_for, verified
 from codegen.training import Diverged, Interrupted, train
-from codegen.training_settings import check_early
+from codegen.training_settings import check_settings
 from codegen.wording import duration, number_of
 from symbolic.backpropagation import derive
 from symbolic.derivation import Derivation
@@ -78,7 +78,7 @@ def training_run(arguments: argparse.Namespace) -> int:
         "optimizer": arguments.optimizer,
         "dtype": arguments.dtype,
     }
-    check_early(given, arguments.target, resume)
+    check_settings(given, arguments.target, resume)
     seed = resume.settings.seed if resume is not None and arguments.seed is None else arguments.seed
     data = load(arguments.data, network, 0 if seed is None else seed)
     say(str(data))
@@ -255,7 +255,7 @@ def _print_outcome(history: History, data: Dataset) -> None:
     last = history.epochs[-1]
     # With a digit where the run ended amid an epoch.
     epochs = round(last.steps / history.settings.steps_per_epoch, 1)
-    done = number_of(int(epochs) if epochs.is_integer() else epochs, "epoch"), number_of(last.steps, "step")
+    done = number_of(epochs, "epoch"), number_of(last.steps, "step")
     print(f"{history.settings.network}: {', '.join(done)}, {duration(history.seconds)}")
     assert last.held_out_loss is not None  # every data set has a part held out
     print(f"training loss {loss_text(last.train_loss)}, held-out loss {loss_text(last.held_out_loss)}")

@@ -103,12 +103,17 @@ def new_history(
     return History(settings, start, entry.start(start), order, program.sense)
 
 
-def check_early(given: Mapping[str, Any], target: str | None, resume: History | None) -> None:
-    """Refuse a sampling, an optimizer or a target that no examples can make right. given: as for `new_history`.
+def check_settings(given: Mapping[str, Any], target: str | None, resume: History | None) -> None:
+    """Refuse a batch size, a sampling, an optimizer or a target that no examples can make right.
+
+    given: as for `new_history`.
 
     Raises:
-        UsageError: there is none of that name, or the target cannot serve with the rest; lists what there is.
+        UsageError: the batch size is no whole number from 1, there is no sampling, optimizer or target of that name,
+            or the target cannot serve with the rest; lists what there is.
     """
+    if given["batch size"] is not None:
+        checked_count("batch size", given["batch size"])
     if resume is not None:
         settings = resume.settings
         check_target(_or(target, settings.target), settings.optimizer, settings.batch_size, settings.dtype)

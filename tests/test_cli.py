@@ -302,7 +302,7 @@ def test_verify_says_no_to_wrong_code(capsys, monkeypatch):
     monkeypatch.setattr("codegen.commands.lambdify", lambda derivation: Wrong(right(derivation)))
     assert main(["verify", NETWORK]) == 1
     text = capsys.readouterr().out
-    assert "1 of 4 gradients differ" in text and re.search(r"W1 .*DIFFERS", text)
+    assert "1 of 4 gradients differs (" in text and re.search(r"W1 .*DIFFERS", text)
 
 
 def test_a_warning_is_one_line(capsys):
@@ -516,6 +516,7 @@ def test_no_page_is_written_for_a_wrong_derivation(tmp_path, capsys, monkeypatch
     ("options", "message"),
     [
         (["--target", "numpi"], "target 'numpi' is unknown; did you mean numpy? known: numba, numpy, scalar, textbook"),
+        (["--target", "scalar", "--batch-size", "0"], "batch size must be a whole number from 1, not 0"),
         (["--target", "scalar", "--batch-size", "8"], "it takes one example a step, not 8; ask for another: numpy"),
         (["--target", "scalar", "--dtype", "float32"], "are float64, not float32; ask for another: numpy"),
         (["--target", "numba", "--optimizer", "adam"], "sgd, not of adam; ask for another: numpy, textbook"),
@@ -523,7 +524,7 @@ def test_no_page_is_written_for_a_wrong_derivation(tmp_path, capsys, monkeypatch
         (["--sampling", "unifrom"], "sampling 'unifrom' is unknown; did you mean uniform?"),
     ],
 )
-def test_train_refuses_names_before_it_reads_the_examples(folder, capsys, monkeypatch, options, message):
+def test_train_refuses_settings_before_it_reads_the_examples(folder, capsys, monkeypatch, options, message):
     monkeypatch.setattr(codegen.commands, "load", lambda *given: pytest.fail("read"))
     assert main(["train", NETWORK, "--data", "data.npz", *options]) == 2
     assert message in capsys.readouterr().err
@@ -557,7 +558,9 @@ def test_durations(seconds, said):
     ("count", "unit", "said"),
     [
         (1, "epoch", "1 epoch"),
+        (1.0, "epoch", "1 epoch"),
         (1.6, "epoch", "1.6 epochs"),
+        (2.0, "epoch", "2 epochs"),
         (0, "class", "0 classes"),
         (10**7, "step", "10000000 steps"),
     ],
