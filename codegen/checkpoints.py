@@ -43,6 +43,7 @@ def save_checkpoint(history: History, path: str | os.PathLike[str], force: bool 
         "batches": history.batches,
         "seconds": history.seconds,
         "why": history.why,
+        "earlier": history.earlier,
         "steps": history.state.steps,
     }
     arrays: dict[str, Any] = {
@@ -98,6 +99,7 @@ def load_checkpoint(path: str | os.PathLike[str]) -> History:
             batches=about["batches"],
             seconds=about["seconds"],
             why=about.get("why", ""),
+            earlier=tuple((int(step), str(name)) for step, name in about.get("earlier", ())),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise FileError(f"{source} is no whole saved run ({error}); give a file that --save wrote") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from codegen.optimizers import Arrays, State
@@ -89,6 +89,7 @@ class History:
     batches:      steps done of the present epoch; 0 between epochs.
     seconds:      wall time of all steps.
     why:          a sentence that says which code did the steps, and why; of runs saved before it was kept, empty.
+    earlier:      of each target that did steps before the present one, up to which step, and its name.
     """
 
     settings: Settings
@@ -101,3 +102,13 @@ class History:
     batches: int = 0
     seconds: float = 0.0
     why: str = ""
+    earlier: tuple[tuple[int, str], ...] = ()
+
+    def goes_on_with(self, target: str, why: str) -> None:
+        """Note that `target` does the steps from now on, and why; what did those before is said too."""
+        done, before = len(self.step_losses), self.settings.target
+        if target != before and done > max((step for step, _ in self.earlier), default=0):
+            self.earlier += ((done, before),)
+        said = ", then ".join(f"up to step {step} it was target {name!r}" for step, name in self.earlier)
+        self.settings = replace(self.settings, target=target)
+        self.why = f"{why}; {said}" if said else why

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from numpy.typing import DTypeLike, NDArray
@@ -149,12 +148,7 @@ def train(
             f"functions are given, but the steps are to be done by {target!r}; leave functions out, or ask for target "
             f"{TEXTBOOK.name!r}"
         )
-    name = TEXTBOOK.name if stepper is None else stepper.name
-    done = len(history.step_losses)
-    if done and name != settings.target:
-        why += f"; up to step {done} it was target {settings.target!r}"
-    history.settings = replace(settings, target=name)
-    history.why = why
+    history.goes_on_with(TEXTBOOK.name if stepper is None else stepper.name, why)
     run = Run(functions, history, examples, held, targets, steps, stepper)
     shown_epochs = None if iterations is not None else steps // settings.steps_per_epoch
     with (

@@ -223,6 +223,24 @@ def test_a_run_goes_on_with_another_target_when_asked(tmp_path, optimizer, first
         np.testing.assert_allclose(resumed.params[key], value, rtol=0, atol=1e-10)
 
 
+def test_every_target_that_did_steps_is_told(tmp_path):
+    history, path = None, tmp_path / "run.npz"
+    for iterations, target in ((7, None), (14, "numpy"), (20, None), (23, "textbook")):
+        history = run(None, iterations=iterations, sampling="uniform", target=target, resume=history)
+        save_checkpoint(history, path, force=True)
+        history = load_checkpoint(path)
+        first = "; up to step 7 it was target 'textbook'"
+        told = {7: "--target numpy", 14: first, 20: first, 23: f"{first}, then up to step 20 it was target 'numpy'"}
+        assert history.why.endswith(told[iterations])
+
+
+def test_a_target_that_did_no_step_is_not_told():
+    history = run(None, iterations=7, target="textbook")
+    history.goes_on_with("numpy", "because")
+    history.goes_on_with("scalar", "because")
+    assert history.why == "because; up to step 7 it was target 'textbook'"
+
+
 def test_a_run_whose_target_is_gone_says_how_to_go_on(monkeypatch):
     monkeypatch.setattr(numba_stepper.importlib.util, "find_spec", lambda name: None)
     history = run(1)
@@ -239,9 +257,10 @@ def test_what_ran_is_in_the_checkpoint(tmp_path):
     with np.load(tmp_path / "run.npz") as arrays:
         kept = dict(arrays)
     about = json.loads(str(kept["about"]))
-    del about["why"]
+    del about["why"], about["earlier"]
     np.savez(tmp_path / "older.npz", **kept | {"about": np.array(json.dumps(about))})
-    assert load_checkpoint(tmp_path / "older.npz").why == ""
+    older = load_checkpoint(tmp_path / "older.npz")
+    assert (older.why, older.earlier) == ("", ())
 
 
 def test_a_target_that_cannot_serve_is_refused_before_anything_is_derived(monkeypatch):
