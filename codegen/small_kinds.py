@@ -67,7 +67,7 @@ NUMBA = Kind(
     law="compiled by numba, the loop over an epoch with it; compiling takes seconds, once, and is kept on disk",
     refusal=_numba_refusal,
     estimate=lambda request: 1.5 + _operations(request) / 25000,
-    make=lambda request: numba_stepper(request.derivation, request.batch_size, request.dtype),
+    make=lambda request: numba_stepper(request.derivation, request.batch_size, request.dtype, request.tell),
     conflict=_numba_conflict,
     asked=True,
 )

@@ -69,12 +69,17 @@ class Stepper(Protocol):
 
 @dataclass(frozen=True)
 class Request:
-    """What a stepper is asked for. cache: what kinds have worked out for it so far, by their names."""
+    """What a stepper is asked for.
+
+    tell:  gets a line on what takes long, before it begins; None prints it where somebody watches.
+    cache: what kinds have worked out for it so far, by their names.
+    """
 
     derivation: Derivation
     batch_size: int
     dtype: np.dtype
     optimizer: str = "sgd"
+    tell: Callable[[str], None] | None = field(default=None, compare=False)
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -154,12 +159,14 @@ def choose_stepper(
     optimizer: str = "sgd",
     target: str | None = None,
     params: Mapping[str, NDArray] | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Stepper:
     """The stepper for `source`, a Network, Program or Derivation whose sizes are numbers.
 
     target: a name in `stepper_kinds()`; the kind with the least estimate if not given, of those that write nothing to
             disk.
     params: start values, which are copied.
+    tell:   gets a line on what takes long, before it begins; by default it is printed where somebody watches.
 
     Raises:
         UsageError: there is no such target, or it cannot serve; says why.
@@ -170,7 +177,7 @@ def choose_stepper(
     if target is not None:
         check_target(target, optimizer_named(optimizer).name, batch_size, checked_dtype(dtype))
     derivation = source if isinstance(source, Derivation) else derive(source)
-    request = Request(derivation, batch_size, checked_dtype(dtype), optimizer_named(optimizer).name)
+    request = Request(derivation, batch_size, checked_dtype(dtype), optimizer_named(optimizer).name, tell)
     offered = [kind for kind in kinds.values() if target == kind.name or (target is None and not kind.asked)]
     refusals = {kind.name: kind.refusal(request) for kind in offered}
     able = [kinds[name] for name, refusal in refusals.items() if not refusal]

@@ -12,7 +12,7 @@ from codegen.functions import lambdify
 from codegen.history import Epoch, History, Settings
 from codegen.initialization import program_of
 from codegen.interrupting import pending_interrupt
-from codegen.progress import Progress
+from codegen.progress import Progress, telling
 from codegen.samplings import SAMPLINGS, Sampling, sampling_named
 from codegen.steppers import Stepper, check_target, choose_stepper
 from codegen.textbook import TEXTBOOK, WHY
@@ -142,7 +142,7 @@ def train(
     if functions is None:
         derivation = source if isinstance(source, Derivation) else derive(source)
         functions = lambdify(derivation)
-        stepper, why = _code(derivation, settings, target, goes_on)
+        stepper, why = _code(derivation, settings, target, goes_on, telling(progress))
     elif target not in (None, TEXTBOOK.name):
         raise UsageError(
             f"functions are given, but the steps are to be done by {target!r}; leave functions out, or ask for target "
@@ -166,14 +166,17 @@ def train(
     return history
 
 
-def _code(derivation: Derivation, settings: Settings, target: str | None, goes_on: bool) -> tuple[Stepper | None, str]:
+def _code(
+    derivation: Derivation, settings: Settings, target: str | None, goes_on: bool, tell: Callable[[str], None]
+) -> tuple[Stepper | None, str]:
     """What does the steps: a stepper, or None for the functions and the optimizer's rule; and a sentence why.
 
     goes_on: whether the target is that of the run that is resumed, and nobody asked for it.
+    tell:    gets a line on what takes long, before it begins.
     """
     if target == TEXTBOOK.name:
         return None, WHY.format("so they did before the run was resumed" if goes_on else "it was asked for")
     if target is None and settings.sampling == "uniform":
         return None, WHY.format(UNIFORM)
-    stepper = choose_stepper(derivation, settings.batch_size, settings.dtype, settings.optimizer, target)
+    stepper = choose_stepper(derivation, settings.batch_size, settings.dtype, settings.optimizer, target, tell=tell)
     return (None if stepper.name == TEXTBOOK.name else stepper), stepper.why

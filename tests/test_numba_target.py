@@ -13,6 +13,7 @@ from steps import folder
 
 from codegen.functions import lambdify
 from codegen.targets.numba_source import LARGEST_PRODUCT, UNROLLED, check_numba_source, numba_code
+from codegen.training import train
 from codegen.unrolled_step import plan
 from symbolic.activations import ACTIVATIONS
 from symbolic.backpropagation import derive
@@ -204,6 +205,14 @@ def test_compiling_is_announced_and_done_once():
     del sys.modules[name]  # as in a later run
     numba_stepper(derivation, 1, "float64", told.append)
     assert len(told) == 1
+
+
+def test_training_that_shows_progress_says_that_it_compiles(capsys):
+    X, Y = np.ones((3, 2)), np.full((3, 2), 0.5)
+    for units, progress, said in ((4, False, []), (5, True, ["compiling", "epoch"]), (5, True, ["epoch"])):
+        text = f"2 -> {units} tanh -> 2 softmax; cross_entropy"
+        train(quiet(text), X, Y, epochs=1, batch_size=1, target="numba", progress=progress)
+        assert [line.split()[0] for line in capsys.readouterr().err.splitlines()] == said
 
 
 def test_missing(monkeypatch):
