@@ -7,6 +7,7 @@ import pytest
 from sympy import Sum
 
 from codegen.functions import functions_of, lambdify
+from codegen.initialization import initialize
 from codegen.steppers import choose_stepper
 from codegen.workspace import Workspace
 from symbolic.backpropagation import derive
@@ -267,3 +268,18 @@ def test_what_does_not_fit_is_refused_as_by_the_functions(count):
     assert workspace.loss_and_gradients(params, X, labels)[0] == pytest.approx(
         functions.loss_and_gradients(params, X, labels)[0], rel=1e-12
     )
+
+
+@pytest.mark.parametrize("depth", [5, 9, 10, 11, 12, 17, 20])
+def test_one_example_of_a_thin_network_however_deep(depth):
+    """Its parameters fill more than a line of text."""
+    text = "2 -> " + "1 tanh -> " * (depth - 1) + "1; half_squared_error"
+    functions, params = lambdify(derive(Network.parse(text))), initialize(Network.parse(text), 3)
+    workspace = functions.workspace(1)
+    assert "def build(pack, memory, float64):" in workspace.source
+    inputs, targets = np.array([[0.5, -1.0]]), np.array([[0.25]])
+    loss, gradients = functions.loss_and_gradients(params, inputs, targets)
+    value, found = workspace.loss_and_gradients(params, inputs, targets)
+    assert value == pytest.approx(loss, rel=1e-12)
+    for key, gradient in gradients.items():
+        np.testing.assert_allclose(found[key], gradient, rtol=1e-11, atol=1e-15)

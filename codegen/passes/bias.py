@@ -12,16 +12,16 @@ from codegen.passes.costs import Costs
 from codegen.passes.graph import Graph, joint_name, make
 
 
-def folded_bias(graph: Graph, gradients: dict[str, str], costs: Costs) -> None:
+def folded_bias(graph: Graph, gradients: dict[str, str], taken: frozenset[str], costs: Costs) -> None:
     """W a + b 1^T = [W b] [a; 1^T], and [dW db]^T = [a; 1^T] D^T where dW = D a^T and db = D 1.
 
-    W is kept transposed, so that b is one row more below it, and a has a row of ones below it. Done for a pair (W, b)
+    W lies by inputs, so that b is one row more below it, and a has a row of ones below it. Done for a pair (W, b)
     that is added in this way in one place, whose gradients are these two, where it is estimated to pay.
 
     gradients: key of the gradient by the key of its parameter.
+    taken:     names that the matrices may not get.
     """
     readers = Counter([argument for d in graph.definitions.values() for node in d.below for argument in node.args])
-    taken = {*graph.definitions, *gradients}
     sums: dict[Node, Node] = {}
     weights: dict[Node, Node] = {}
     made: dict[str, tuple[str, Node]] = {}

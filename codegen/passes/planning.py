@@ -84,8 +84,8 @@ def plan(
         one_hot=facts,
         numbers=numbers,
     )
-    _rewrite(graph, gradients, costs, passes, owns_parameters)
     names = taken | {step, "dtype", "params"}
+    _rewrite(graph, gradients, names, costs, passes, owns_parameters)
     shares = "common_subexpressions" in passes
     assembled = assemble(graph.definitions, _first(graph), graph.outputs, set(names), shares)
     leaves = tuple(argument.key for argument in contract.arguments)
@@ -160,7 +160,9 @@ def _check_names(derivation: Derivation, contract: Signature) -> None:
             raise LoweringError(f"a tensor is called {key!r}, which is a name of this code's own; call it otherwise")
 
 
-def _rewrite(graph: Graph, gradients: dict[str, str], costs: Costs, passes: frozenset[str], owns: bool) -> None:
+def _rewrite(
+    graph: Graph, gradients: dict[str, str], taken: frozenset[str], costs: Costs, passes: frozenset[str], owns: bool
+) -> None:
     """The passes on nodes, in the order in which each finds what it looks for. The first is no choice: there is no
     other way to write into an array.
     """
@@ -174,7 +176,7 @@ def _rewrite(graph: Graph, gradients: dict[str, str], costs: Costs, passes: froz
     if "totals" in passes:
         rewriting.totals(graph)
     if "folded_bias" in passes and owns:
-        folded_bias(graph, gradients, costs)
+        folded_bias(graph, gradients, taken, costs)
     if "turned_factor" in passes:
         rewriting.turned_factor(graph, costs)
     if "sums_by_ones" in passes:

@@ -84,10 +84,16 @@ class Plan:
 
     def views(self, flat: NDArray) -> dict[str, NDArray]:
         """The parameters in a flat vector, by key."""
-        found = {block.name: block.view(flat) for block in self.blocks}
-        for name, (weights, bias) in self.graph.joint.items():
-            both = found.pop(name)
-            found[weights], found[bias] = both[:, :-1], both[:, -1]
+        found = {}
+        for block in self.blocks:
+            array = block.view(flat)
+            if block.name not in self.graph.joint:
+                found[block.name] = array
+                continue
+            weights, bias = self.graph.joint[block.name]
+            by_inputs = array.T if block.is_turned else array
+            found[weights] = by_inputs[:-1].T if block.is_turned else by_inputs[:-1]
+            found[bias] = by_inputs[-1]
         return {key: found[key] for key in self.parameters}
 
     def gradient_views(self, flat: NDArray) -> dict[str, NDArray]:

@@ -66,12 +66,14 @@ def vectors(
     biases = {bias for _, bias in joint.values()}
     layouts = []
     for key, shape in shapes.items():
+        is_turned = key in turned
+        shape = shape[::-1] if is_turned else shape
         if key in firsts:
             name, bias = firsts[key]
-            layouts.append(_Layout(name, joint_name(gradients[key], gradients[bias]), (shape[1] + 1, shape[0]), True))
+            wide = (shape[0] + 1, shape[1])
+            layouts.append(_Layout(name, joint_name(gradients[key], gradients[bias]), wide, is_turned))
         elif key not in biases:
-            is_turned = key in turned
-            layouts.append(_Layout(key, gradients.get(key, ""), shape[::-1] if is_turned else shape, is_turned))
+            layouts.append(_Layout(key, gradients.get(key, ""), shape, is_turned))
 
     def position(layout: _Layout) -> int:
         outwards = 2 if layout.name in descending else 1

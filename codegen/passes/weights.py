@@ -23,7 +23,7 @@ def transposed_weights(
     costs: Costs,
     folds: bool,
 ) -> dict[str, tuple[int, ...]]:
-    """Orders of axes for the matrices of weights, with their gradients, that are better kept as (inputs, units).
+    """Orders of axes for the matrices of weights, with their gradients, that are better kept the other way round.
 
     Compared are the products that a matrix or its gradient takes part in and, where biases can be folded in
     (`folds`), whether its bias can be its last row, which leaves the length of the rows as it is.
@@ -52,10 +52,13 @@ def transposed_weights(
             products = [_Product(*parts[at : at + 4]) for at in range(0, len(parts), 4)]
             plain += _cost(equation, products, (), size, costs)
             turned += _cost(equation, products, (key, gradient), size, costs)
-            inputs = _affine(equation, products, key, gradients) if folds else None
-            if inputs is not None:
-                units, width = (size(extent) for extent in tensors[key].shape)
-                turned += min(0.0, costs.folded_bias(units, width, inputs in makers) - costs.bias(units))
+            affine = _affine(equation, products, key, gradients) if folds else None
+            if affine is not None:
+                inputs, is_by_units = affine
+                units, width = (size(extent) for extent in tensors[key].shape[:: 1 if is_by_units else -1])
+                gain = min(0.0, costs.folded_bias(units, width, inputs in makers) - costs.bias(units))
+                # The bias becomes the last row of (inputs, units).
+                turned, plain = (turned + gain, plain) if is_by_units else (turned, plain + gain)
         if turned < plain:
             found |= {key: (1, 0), gradient: (1, 0)}
     return found
@@ -110,13 +113,16 @@ def _parts_of_products(equation: Equation) -> Iterator[Expr]:
                 yield from _Product(pair[0], pair[1], letter, high + 1)
 
 
-def _affine(equation: Equation, products: Sequence[_Product], weights: str, gradients: Mapping[str, str]) -> str | None:
-    """The key of a in z = b + W a, with a parameter b that has a gradient."""
+def _affine(
+    equation: Equation, products: Sequence[_Product], weights: str, gradients: Mapping[str, str]
+) -> tuple[str, bool] | None:
+    """The key of a in z = b + W a, with a parameter b that has a gradient, and whether W is (units, inputs)."""
     terms = Add.make_args(equation.rhs)
     biases = [term for term in terms if isinstance(term, Indexed) and len(term.indices) == 1]
     if len(terms) != 2 or len(biases) != 1 or key_of(biases[0]) not in gradients:
         return None
     for left, right, _, _ in products:
         if weights in (key_of(left), key_of(right)):
-            return str(key_of(right if key_of(left) == weights else left))
+            matrix, inputs = (left, right) if key_of(left) == weights else (right, left)
+            return str(key_of(inputs)), matrix.indices[0] == biases[0].indices[0]
     return None

@@ -39,12 +39,11 @@ def scalar_gradient_source(planned: Plan, keys: Sequence[str]) -> str:
     arrays = [*zip(names, patterns, strict=True), ("X", pattern(step.input)), ("Y", pattern(step.target))]
     # Faster than one chain of comparisons.
     dtypes = " and ".join(f"{name}.dtype is float64" for name, _ in arrays)
-    values = ", ".join(f'params["{key}"]' for key in planned.parameters)
     gradients = ", ".join(change for key in keys for change in changes[key].flat)
     lines = [
         f"if len(params) != {len(names)}:",
         f"{INDENT}return None",
-        *wrapped(f"{', '.join(names)}{',' * (len(names) == 1)} = ({values}{',' * (len(names) == 1)})", ""),
+        *(f'{name} = params["{key}"]' for name, key in zip(names, planned.parameters, strict=True)),
         *wrapped(f"if not ({dtypes}):", ""),
         f"{INDENT}return None",
         *(line for name, taken_apart in arrays for line in wrapped(f"{taken_apart} = {name}.tolist()", "")),

@@ -137,8 +137,9 @@ def wrapped(line: str, prefix: str) -> list[str]:
     if line.startswith("if "):
         inner = textwrap.wrap(line[3:-1], 96, break_long_words=False, break_on_hyphens=False)
         return [prefix + "if (", *(prefix + INDENT + row for row in inner), prefix + "):"]
-    rows = textwrap.wrap(line, 100, break_long_words=False, break_on_hyphens=False)
-    return [prefix + rows[0], *(prefix + INDENT + row for row in rows[1:])]
+    # What stands on both sides of an equals sign is in brackets, the sign is not.
+    rows = textwrap.wrap(line.replace(" = ", "\0=\0"), 100, break_long_words=False, break_on_hyphens=False)
+    return [(prefix + INDENT * (place > 0) + row).replace("\0", " ") for place, row in enumerate(rows)]
 
 
 def check_scalar_source(source: str) -> ast.Module:

@@ -52,7 +52,10 @@ def stepper_source(plan: Plan) -> str:
 class _Writer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.taken = (set(plan.taken) - set(plan.parameters)) | TAKEN
+        # Weights that lie in one matrix with their bias have their name for the part that they are of it.
+        folded = {weights for weights, _ in plan.graph.joint.values()}
+        blocks = {block.name for block in (*plan.blocks, *plan.gradients)}
+        self.taken = (set(plan.taken) - folded) | blocks | TAKEN
         self.made: dict[Any, str] = {}
         self.setup: list[str] = []
         # What says in the text whether any parameter has moved so far.
@@ -136,13 +139,13 @@ class _Writer:
         if not plan.blocks:
             lines += [f'{key} = params["{key}"]' for key in plan.parameters]
         for key, name, turned in self.arguments:
-            if key in self.late and turned:
-                self.late[key] = self._name(f"{key}_of_{name}" if key == name else key)
-                lines.append(f"{self.late[key]} = {name}.T")
             if plan.descents and key in self.late:
                 # What it holds is still read when parameters have moved.
                 shared = self._once(("function", "may_share_memory"), "np_may_share_memory", "np.may_share_memory")
                 lines += [f"if {shared}({name}, P):", f"{INDENT}{name} = {name}.copy()"]
+            if key in self.late and turned:
+                self.late[key] = self._name(f"{key}_of_{name}" if key == name else key)
+                lines.append(f"{self.late[key]} = {name}.T")
         known = ""
         blocks = {block.name: len(block.shape) for block in plan.gradients}
         for instruction in plan.listing.instructions:
@@ -223,7 +226,7 @@ class _Writer:
                 spares = [n for n in names if n.startswith("spare_")]
                 if not spares:
                     spare += 1
-                    names.append(f"spare_{spare}")
+                    names.append(self._name(f"spare_{spare}"))
                     spares = names[-1:]
                 key = spares[0]
             self.shown[name] = key
@@ -295,7 +298,18 @@ class _Writer:
             return self._once(("ones", size), self._ones_name(size), f"np.ones({size}, dtype)")
         if len(operand.shape) == 1:
             return self._operand(operand)
+        if not self._lies_in_a_row(operand):
+            return f"{self._operand(operand)}.reshape(-1)"  # a copy of what is there now
         return self._operand(Operand(operand.name, (*operand.views, ("flat", None)), None, operand.shape))
+
+    def _lies_in_a_row(self, operand: Operand) -> bool:
+        """Whether a vector of all entries is a view of the array, which may be made once."""
+        buffer, views = self.plan.buffers.get(operand.name), [view for view, _ in operand.views]
+        if views[:1] == ["with_ones"]:
+            views = views[1:]
+        elif buffer is not None and buffer.with_ones not in (None, 0):
+            return False
+        return set(views) <= {"rows"}
 
     def _factor(self, extent: Expr) -> str:
         return size_text(extent.xreplace(self.known), self.sizes)

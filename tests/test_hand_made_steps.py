@@ -1,0 +1,185 @@
+"""Fast code for programs written by hand: weights that lie either way, transposes, and names of every kind."""
+
+import numpy as np
+import pytest
+from steps import close
+from sympy import Sum, tanh
+
+from codegen.functions import lambdify
+from codegen.numpy_stepper import NumpyStepper
+from codegen.passes import ALL, PASSES, without
+from codegen.passes.costs import Costs
+from codegen.passes.plans import OWN_PREFIXES
+from codegen.steppers import Request
+from symbolic import Equation, Program, Tensor, derive, index, over, size
+from symbolic.errors import LoweringError, NameRefused
+
+p, j, k, s, t = (index(letter) for letter in "pjkst")
+N, n, m, q = (size(letter) for letter in "Nnmq")
+RATE = 0.1
+
+
+def two_layers(sizes, by_inputs=False, **names):
+    """Squared error of V tanh(W x + b) + c, whose weights are (inputs, units) or (units, inputs)."""
+
+    def tensor(key, role, shape, indices=None):
+        return Tensor(names.get(key, key), role, None, shape, indices)
+
+    def turn(first, second):
+        return (second, first) if by_inputs else (first, second)
+
+    x, y = tensor("x", "input", (N, n)), tensor("y", "target", (N, q))
+    W, b = tensor("W", "parameter", turn(m, n)), tensor("b", "parameter", (m,))
+    V, c = tensor("V", "parameter", turn(q, m)), tensor("c", "parameter", (q,))
+    z, a = (tensor(key, "intermediate", (N, m), (p, j)) for key in ("z", "a"))
+    o = tensor("o", "intermediate", (N, q), (p, k))
+    each, cost = tensor("ell", "loss", (N,), (p,)), Tensor("J", "cost")
+    equations = (
+        Equation(z, (p, j), Sum(W[turn(j, s)] * x[p, s], over(s, n)) + b[j]),
+        Equation(a, (p, j), tanh(z[p, j])),
+        Equation(o, (p, k), Sum(V[turn(k, j)] * a[p, j], over(j, m)) + c[k]),
+        Equation(each, (p,), Sum((o[p, k] - y[p, k]) ** 2, over(k, q))),
+        Equation(cost, (), Sum(each[p], over(p, N)) / N),
+    )
+    return derive(Program((x, W, b, V, c, y), equations, sizes=dict(zip((n, m, q), sizes, strict=True)), example=p))
+
+
+def steps_are_right(derivation, batch, dtype="float64", passes=ALL):
+    """The stepper's loss and weights after a step, and the workspace's loss and gradients, are the module's."""
+    random, program, functions = np.random.default_rng(0), derivation.program, lambdify(derivation)
+    shapes = {tensor.key: [int(program.value_of(extent)) for extent in tensor.shape] for tensor in program.parameters}
+    params = {key: (0.3 * random.normal(size=shape)).astype(dtype) for key, shape in shapes.items()}
+    leaves = [next(leaf for leaf in program.leaves if leaf.role == role) for role in ("input", "target")]
+    X, Y = (random.normal(size=(batch, int(program.value_of(leaf.shape[1])))).astype(dtype) for leaf in leaves)
+    loss, gradients = functions.loss_and_gradients(params, X, Y)
+    made = NumpyStepper(Request(derivation, batch, np.dtype(dtype)), passes)
+    for key, value in params.items():
+        assert made.params[key].shape == value.shape
+        made.params[key][...] = value
+    close(made.step(X, Y, RATE), loss, dtype)
+    for key, gradient in gradients.items():
+        close(made.params[key], params[key] - np.dtype(dtype).type(RATE) * gradient, dtype)
+    with functions.workspace(batch, dtype) as space:
+        value, found = space.loss_and_gradients(params, X, Y)
+        close(value, loss, dtype)
+        for key, gradient in gradients.items():
+            close(found[key], gradient, dtype)
+    return made.source
+
+
+@pytest.fixture(params=[False, True], ids=["", "descending"])
+def descends(request, monkeypatch):
+    if request.param:
+        monkeypatch.setattr(Costs, "descent", lambda *_: -1.0)
+
+
+@pytest.mark.parametrize("by_inputs", [False, True])
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (8, 8, 8), (1, 16, 4), (16, 1, 1), (32, 128, 32), (64, 64, 64)])
+def test_weights_may_be_declared_either_way(sizes, by_inputs, descends):
+    derivation = two_layers(sizes, by_inputs)
+    for batch, dtype in ((1, "float64"), (5, "float64"), (32, "float32"), (128, "float64")):
+        steps_are_right(derivation, batch, dtype)
+
+
+@pytest.mark.parametrize("name", PASSES)
+def test_weights_may_be_declared_either_way_without_each_pass(name, descends):
+    for by_inputs in (False, True):
+        for sizes in ((8, 8, 8), (32, 128, 32)):
+            steps_are_right(two_layers(sizes, by_inputs), 32, passes=without(name))
+
+
+def test_a_bias_is_folded_into_weights_of_either_kind():
+    for by_inputs in (False, True):
+        assert "W_b" in steps_are_right(two_layers((64, 64, 64), by_inputs), 64)
+
+
+NAMES = ("a_1", "x_1", "a_T", "W_b", "dW_db", "rows_of_X", "rows_of_Y", "moves", "P_rest", "G_rest", "down_V", "spare",
+         "W_b_T", "given_X", "c_1", "ones_N")  # fmt: skip
+
+
+@pytest.mark.parametrize("key", ["x", "y", "W", "b", "V", "c", "z", "a", "o"])
+@pytest.mark.parametrize("name", NAMES)
+def test_names_that_the_text_would_take(name, key, descends):
+    for sizes in ((3, 4, 2), (64, 64, 64)):
+        try:
+            derivation = two_layers(sizes, **{key: name})
+        except NameRefused:
+            return
+        if name.startswith(OWN_PREFIXES):
+            with pytest.raises(LoweringError, match="a name of this code's own"):
+                steps_are_right(derivation, 4)
+            return
+        for batch in (3, 4):
+            steps_are_right(derivation, batch)
+
+
+def of_matrices(penalty):
+    """Squared error of W x, and a penalty by two square matrices."""
+    x, y = Tensor("x", "input", None, (N, n)), Tensor("y", "target", None, (N, m))
+    W = Tensor("W", "parameter", None, (m, n))
+    A, B = (Tensor(key, "parameter", None, (n, n)) for key in "AB")
+    o = Tensor("o", shape=(N, m), indices=(p, j))
+    each, cost = Tensor("ell", "loss", None, (N,), (p,)), Tensor("J", "cost")
+    equations = (
+        Equation(o, (p, j), Sum(W[j, s] * x[p, s], over(s, n))),
+        Equation(each, (p,), Sum((o[p, j] - y[p, j]) ** 2, over(j, m)) + penalty(A, B)),
+        Equation(cost, (), Sum(each[p], over(p, N)) / N),
+    )
+    return derive(Program((x, W, A, B, y), equations, sizes={n: 3, m: 2}, example=p))
+
+
+@pytest.mark.parametrize(
+    "penalty",
+    [
+        lambda A, B: Sum(A[s, t] * B[t, s], over(s, n), over(t, n)),
+        lambda A, B: Sum(A[s, t] * B[s, t], over(s, n), over(t, n)),
+        lambda A, B: Sum(tanh(A[s, t]) * A[t, s] + B[s, t], over(s, n), over(t, n)),
+        lambda A, B: Sum(A[s, t] ** 2 + B[s, s] * A[t, t], over(s, n), over(t, n)),
+    ],
+)
+def test_the_loss_reads_weights_as_they_are_now(penalty, descends):
+    for passes in (ALL, without("feature_major"), without("weight_layout")):
+        steps_are_right(of_matrices(penalty), 4, passes=passes)
+
+
+def test_the_loss_reads_transposed_activations_as_they_are_now():
+    x, y = Tensor("x", "input", None, (N, n)), Tensor("y", "target", None, (N, n))
+    A, B = (Tensor(key, "parameter", None, (n, n)) for key in "AB")
+    u, v = (Tensor(key, shape=(N, n, n), indices=(p, s, t)) for key in "uv")
+    each, cost = Tensor("ell", "loss", None, (N,), (p,)), Tensor("J", "cost")
+    equations = (
+        Equation(u, (p, s, t), tanh(A[s, t] * x[p, t])),
+        Equation(v, (p, s, t), tanh(B[s, t] * y[p, s])),
+        Equation(each, (p,), Sum(u[p, s, t] * v[p, t, s], over(s, n), over(t, n))),
+        Equation(cost, (), Sum(each[p], over(p, N)) / N),
+    )
+    derivation = derive(Program((x, A, B, y), equations, sizes={n: 3}, example=p))
+    for passes in (ALL, without("feature_major"), without("totals")):
+        steps_are_right(derivation, 4, passes=passes)
+
+
+def test_targets_may_lie_in_weights_that_move():
+    x, y = Tensor("x", "input", None, (N, n)), Tensor("y", "target", None, (N, q))
+    W, V = Tensor("W", "parameter", None, (m, n)), Tensor("V", "parameter", None, (m, q))
+    z, v = (Tensor(key, shape=(N, m), indices=(p, j)) for key in "zv")
+    each, cost = Tensor("ell", "loss", None, (N,), (p,)), Tensor("J", "cost")
+    equations = (
+        Equation(v, (p, j), Sum(V[j, k] * y[p, k], over(k, q))),
+        Equation(z, (p, j), Sum(W[j, s] * x[p, s], over(s, n))),
+        Equation(each, (p,), Sum((z[p, j] - v[p, j]) ** 2, over(j, m))),
+        Equation(cost, (), Sum(each[p], over(p, N)) / N),
+    )
+    derivation = derive(Program((x, W, V, y), equations, sizes={n: 200, m: 150, q: 200}, example=p))
+    functions, random = lambdify(derivation), np.random.default_rng(0)
+    made = NumpyStepper(Request(derivation, 100, np.dtype("float64")))
+    params = {key: random.normal(size=(150, 200)) / 15 for key in "WV"}
+    for key in params:
+        for place in (0, 1):
+            for name, value in params.items():
+                made.params[name][...] = value
+            given = [random.normal(size=(100, 200)) for _ in range(2)]
+            given[place] = made.params[key][:100]
+            _, gradients = functions.loss_and_gradients(params, *map(np.copy, given))
+            made.step(*given, RATE)
+            for name, gradient in gradients.items():
+                close(made.params[name], params[name] - RATE * gradient)
