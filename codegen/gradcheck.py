@@ -28,6 +28,8 @@ AGREES, DIFFERS, UNDECIDED = "agrees", "DIFFERS", "undecided"
 EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 # Units in the last place that any loss may be wrong by, and how often it is looked at what else it loses.
 LAST_PLACES, SHAKES = 4, 8
+# Two of many thousand estimates are now and then closer to each other than to the derivative.
+SAFETY = 4
 # The step is doubled so many times at most, from 6e-6 to 1.6.
 DOUBLINGS = 18
 # Why a gradient may be undecided, and what helps, by the method.
@@ -174,7 +176,7 @@ def _judged(elements: Sequence[_Element], found: np.ndarray, limit: float) -> Gr
         away = np.abs(np.subtract(found, numeric, where=finite, out=np.full(found.shape, np.inf)))
         # NaN or infinity on either side is as wrong as can be; zero on both agrees.
         scale = max(float(np.max(np.abs(numeric))), float(np.max(np.abs(found)))) if finite.all() else 1.0
-        wrong = np.flatnonzero((away > limit * scale + doubt) & looked)
+        wrong = np.flatnonzero((away > limit * scale + doubt) & (looked | ~np.isfinite(found)))
         unclear = np.maximum(away, doubt) > limit * scale
         candidates = np.flatnonzero(unclear & ~exhausted)
         if wrong.size or not candidates.size:
@@ -297,8 +299,12 @@ class _Element:
                 coarser = row[-1]
                 row.append(last + (last - coarser) / (4**order - 1))
                 rounding = (LAST_PLACES * EPS * height + self.measured.unsteadiness) / (h / 2**order)
-                error = max(abs(row[-1] - last), abs(row[-1] - coarser)) + rounding
-                if error < doubt:
+                error = SAFETY * max(abs(row[-1] - last), abs(row[-1] - coarser)) + rounding
+                apart = abs(row[-1] - best)
+                if apart > doubt + error:
+                    # One of two estimates is luckier than it is right.
+                    doubt = apart + error
+                elif error < doubt:
                     best, doubt = row[-1], error
             if finer:
                 yield best, doubt

@@ -222,3 +222,29 @@ def test_parameters_that_are_no_floats_stay_what_they_are():
     params = {"rows": np.array([2, 0]), "w": np.array([1.0, 2.0, 3.0])}
     report = check_gradients(lambda p: (p["w"][p["rows"]] ** 2).sum(), {"w": np.array([2.0, 1.0, 6.0])}, params)
     assert report.checks[0].verdict == "DIFFERS" and report.checks[0].where == (1,)
+
+
+@pytest.mark.parametrize("given", [np.nan, np.inf, -np.inf])
+def test_what_is_no_number_differs_even_where_the_loss_overflows_nearby(given):
+    report = check_gradients(lambda p: float(np.exp(p["w"][0])), {"w": np.array([given])}, {"w": np.array([709.778])})
+    assert report.checks[0].verdict == "DIFFERS"
+
+
+def test_a_lucky_difference_makes_no_right_gradient_wrong():
+    """Of many elements, one has two estimates that are closer to each other than to the derivative."""
+    network = Network.parse("100 -> 20 sigmoid -> " + "4 sigmoid -> " * 10 + "2 softmax; cross_entropy")
+    functions = lambdify(derive(network))
+    for seed, places in ((0, [(9, 18)]), (1, [(3, 73)])):
+        params, random = initialize(network, seed), np.random.default_rng(seed)
+        X, Y = random.normal(size=(6, 100)), np.eye(2)[random.integers(2, size=6)]
+        gradients = functions.loss_and_gradients(params, X, Y)[1]["W1"]
+        for place in places:
+            one = np.array([params["W1"][place]])
+
+            def loss(p, params=params, place=place, X=X, Y=Y):
+                moved = params["W1"].copy()
+                moved[place] = p["w"][0]
+                return functions.loss_and_gradients({**params, "W1": moved}, X, Y)[0]
+
+            report = check_gradients(loss, {"w": np.array([gradients[place]])}, {"w": one})
+            assert report.checks[0].verdict != "DIFFERS"
