@@ -5,7 +5,7 @@
 
 For each workload and dtype all variants are in one process and take turns in an order drawn anew for each round. A cell
 says how many times longer a step takes without the pass, by the minima; a dash says that the code is the same then.
-`none` is the code without any pass.
+`none` is the code without any pass. L3 is W3 with leaky ReLU, for a pass that the others have no use for.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training import add_options, can_write, clocked, in_child, machine
+from training import NAMES, add_options, can_write, clocked, in_child, machine
 
 
 def main() -> int:
@@ -37,7 +37,7 @@ def main() -> int:
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="passes.py", description=__doc__, formatter_class=layout)
-    add_options(parser, seconds=10.0)
+    add_options(parser, seconds=10.0, names=(*NAMES, "L3"))
     return parser
 
 
@@ -46,16 +46,17 @@ def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str
     it; None where the code is the same.
     """
     import numpy as np
-    from workloads import WORKLOADS
+    from workloads import WORKLOADS, Workload
 
     from codegen.numpy_stepper import NumpyStepper
     from codegen.passes import ALL, PASSES, without
     from codegen.steppers import Request
     from symbolic import Network, derive
 
+    leaky = Workload("L3", (784, 256, 128, 10), "leaky_relu", True, 128, 10)
     results = {}
     try:
-        for workload in WORKLOADS:
+        for workload in (*WORKLOADS, leaky):
             for dtype in dtypes if workload.name in workloads else ():
                 derivation = derive(Network.parse(workload.architecture))
                 X, Y = workload.data(dtype)
@@ -100,11 +101,11 @@ def report(found: dict[str, Any]) -> None:
         return
     print("\nmicroseconds a step with all passes, and how many times as many without one")
     heads = [name.replace("float", "f") for name in results]
-    print(f"  {'':18}" + "".join(f"{head:>9}" for head in heads))
-    print(f"  {'all passes':18}" + "".join(f"{one['all']:9.1f}" for one in results.values()))
+    print(f"  {'':22}" + "".join(f"{head:>9}" for head in heads))
+    print(f"  {'all passes':22}" + "".join(f"{one['all']:9.1f}" for one in results.values()))
     for name in next(iter(results.values()))["without"]:
         cells = ["-" if one["without"][name] is None else f"{one['without'][name]:.3f}" for one in results.values()]
-        print(f"  {name:18}" + "".join(f"{cell:>9}" for cell in cells))
+        print(f"  {name:22}" + "".join(f"{cell:>9}" for cell in cells))
 
 
 if __name__ == "__main__":

@@ -88,9 +88,9 @@ def _count(text: str) -> int:
     return value
 
 
-def add_options(parser: argparse.ArgumentParser, seconds: float) -> None:
+def add_options(parser: argparse.ArgumentParser, seconds: float, names: tuple[str, ...] = NAMES) -> None:
     """What is measured, for how long, with how many threads, and where the numbers go."""
-    parser.add_argument("--workloads", nargs="+", choices=NAMES, default=NAMES, help="which (default: all)")
+    parser.add_argument("--workloads", nargs="+", choices=names, default=names, help="which (default: all)")
     parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
     parser.add_argument(
         "--seconds", type=_above_zero, default=seconds, help=f"for each workload and dtype (default: {seconds:g})"
