@@ -152,23 +152,29 @@ def check_gradients(
     limit = tolerance if tolerance is not None else (1e-6 if method == "central" else 1e-10)
     random = np.random.default_rng(seed)
     measured = _Measured(loss, params, method)
-    checks = []
     for key, given in gradients.items():
         _check_pair(key, given, params)
+    entries = np.concatenate([np.ravel(given).astype(np.float64) for given in gradients.values()])
+    largest = float(np.max(np.abs(entries), initial=0.0, where=np.isfinite(entries)))
+    checks = []
+    for key, given in gradients.items():
         size = params[key].size
         chosen = np.arange(size) if samples is None or samples >= size else np.sort(random.choice(size, samples, False))
         elements = [_Element(measured, key, int(place), step) for place in chosen]
-        checks.append(_judged(elements, np.ravel(given)[chosen].astype(np.float64), limit))
+        checks.append(_judged(elements, np.ravel(given)[chosen].astype(np.float64), limit, largest))
     return GradientReport(tuple(checks), method, limit, tuple(key for key in params if key not in gradients))
 
 
-def _judged(elements: Sequence[_Element], found: np.ndarray, limit: float) -> GradientCheck:
+def _judged(elements: Sequence[_Element], found: np.ndarray, limit: float, largest: float) -> GradientCheck:
     """The verdict over elements of one array; one that differs decides it.
 
     An element agrees where it is within the tolerance of its numeric derivative and so is the derivative's doubt, and
     differs where it is further away than both together. As long as it is neither, the derivative is looked at closer.
+    Where both are 0 the loss may just be too large to move; that is looked at too, unless what it could hide is small
+    beside the largest entry of all gradients.
     """
-    numeric, doubt = np.array([element.difference() for element in elements]), np.zeros(len(elements))
+    numeric, hidden = np.array([element.difference() for element in elements]).T
+    doubt = np.where((found == 0) & (numeric == 0) & (hidden > limit * largest), hidden, 0.0)
     looks: dict[int, Iterator[tuple[float, float]]] = {}
     looked, exhausted = np.zeros(len(elements), bool), np.zeros(len(elements), bool)
     while True:
@@ -185,6 +191,8 @@ def _judged(elements: Sequence[_Element], found: np.ndarray, limit: float) -> Gr
         look = next(looks.setdefault(place, elements[place].closer()), None)
         if look is None:
             exhausted[place] = True
+            if found[place] == numeric[place] == 0:
+                doubt[place] = 0.0  # the loss stood still at every step
         else:
             numeric[place], doubt[place] = look
             looked[place] = True
@@ -269,20 +277,20 @@ class _Element:
     def _is_complex(self) -> bool:
         return self.measured.method == "complex"
 
-    def difference(self) -> float:
-        """The derivative from one step h."""
+    def difference(self) -> tuple[float, float]:
+        """The derivative from one step h, and how large one can be that the loss does not show."""
         derivative, height = self._difference(self.h)
         if not np.isfinite(height):
             raise DataError(
                 f"the loss is {height} near params[{self.key!r}]; gradients can be checked only where it is finite"
             )
-        return derivative
+        return derivative, 0.0 if self._is_complex else EPS * height / self.h
 
     def closer(self) -> Iterator[tuple[float, float]]:
         """The derivative better and better, each time with an estimate of how wrong it may be."""
         if self._is_complex:
             # Nothing is lost but what is too small for a number.
-            yield self.difference(), TINY / self.h
+            yield self.difference()[0], TINY / self.h
             return
         best, doubt = 0.0, np.inf
         row: list[float] = []

@@ -248,3 +248,34 @@ def test_a_lucky_difference_makes_no_right_gradient_wrong():
 
             report = check_gradients(loss, {"w": np.array([gradients[place]])}, {"w": one})
             assert report.checks[0].verdict != "DIFFERS"
+
+
+def test_zeros_are_wrong_where_a_large_loss_hides_a_gradient():
+    w = {"w": np.array([0.5, -2.0])}
+    report = check_gradients(lambda p: 1e10 + 1e-3 * float((p["w"] ** 2).sum()), {"w": np.zeros(2)}, w)
+    assert report.checks[0].verdict == "DIFFERS"
+    network = Network.parse("3 -> 4 sigmoid -> 1; half_squared_error")
+    functions, params = lambdify(derive(network)), initialize(network, 1)
+    X, Y = np.full((5, 3), 0.2), np.full((5, 1), 1e7)
+    _, gradients = functions.loss_and_gradients(params, X, Y)
+    forgotten = {**gradients, "b1": np.zeros(4)}
+    report = check_gradients(lambda p: functions.loss_and_gradients(p, X, Y)[0], forgotten, params)
+    assert [c.key for c in report.checks if c.verdict == "DIFFERS"] == ["b1"]
+
+
+def test_zeros_are_right_where_the_loss_stands_still():
+    calls = []
+
+    def loss(p):
+        calls.append(1)
+        return 1e10 + float(np.maximum(p["w"] - 10, 0).sum()) + float((p["v"] ** 2).sum())
+
+    params = {"w": np.zeros(3), "v": np.full(2, 3.0)}
+    assert check_gradients(lambda p: 7.0, {"w": np.zeros(3)}, params).ok
+    report = check_gradients(loss, {"w": np.zeros(3), "v": np.full(2, 6.0)}, params, tolerance=1e-3)
+    assert report.checks[0].verdict == "agrees"
+    few = []
+    check_gradients(
+        lambda p: few.append(1) or float((p["v"] ** 2).sum()), {"w": np.zeros(3), "v": np.full(2, 6.0)}, params
+    )
+    assert len(few) == 2 * 5
