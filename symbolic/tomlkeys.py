@@ -68,7 +68,10 @@ def _key(text: str, at: int) -> tuple[list[tuple[str, int]], int]:
         if part[0] == "'":
             part = part[1:-1]
         elif part[0] == '"':
-            part = str(tomllib.loads(f"key = {part}")["key"]) if "\\" in part else part[1:-1]
+            try:
+                part = str(tomllib.loads(f"key = {part}")["key"]) if "\\" in part else part[1:-1]
+            except tomllib.TOMLDecodeError:
+                return [], at  # an escape that there is not
         parts.append((part, found.start(1)))
         at = found.end()
         if text[at : at + 1] != ".":

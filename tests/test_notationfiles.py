@@ -5,7 +5,7 @@ import re
 import tomllib
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from symbolic import NOTATIONS
@@ -289,6 +289,8 @@ def test_the_scan_finds_every_key_of_a_written_file(preset):
 
 @settings(max_examples=300, deadline=None)
 @given(text=texts)
+@example(text='"\\0"')
+@example(text='a = 1\n"\\ud800" = 2')
 def test_the_scan_ends_on_any_text(text):
     places = list(key_places(text))
     assert [offset for _, offset in places] == sorted(offset for _, offset in places)
