@@ -8,6 +8,7 @@ it is computed before, into an array of its own.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -15,9 +16,12 @@ from sympy import Expr
 
 from codegen.arrays import ArrayProgram, Node
 from codegen.targets.expressions import equation_text
+from codegen.unrolled import letters_of_matmul
 from symbolic.errors import LoweringError
 
 INDENT = "    "
+# What constants are called, and arrays are not.
+CONSTANT = re.compile(r"number_\d+")
 BINARY = {
     "add": "+", "subtract": "-", "multiply": "*", "divide": "/", "greater": ">", "less": "<", "greater_equal": ">=",
     "less_equal": "<=", "equal": "==", "not_equal": "!=", "logical_and": "and", "logical_or": "or",
@@ -93,6 +97,8 @@ class Loops:
         return tuple(self.size(extent) for extent in node.shape)
 
     def free(self, name: str) -> str:
+        if CONSTANT.fullmatch(name):
+            name += "_"
         while name in self.taken or f"{name}_flat" in self.taken:
             name += "_"
         self.taken |= {name, f"{name}_flat"}
@@ -228,7 +234,7 @@ class Loops:
     def matmul(self, node: Node, name: str) -> Place:
         left, right = node.args
         if len(node.shape) == 0 or max(len(left.shape), len(right.shape)) > 2:
-            return self.contraction(node, name, *_letters_of_matmul(left, right))
+            return self.contraction(node, name, *letters_of_matmul(len(left.shape), len(right.shape)))
         operands = self.operand(left), self.operand(right)
         place = self.new(name, self.shape(node))
         self.lines.append(f"np.dot({operands[0]}, {operands[1]}, {place.name})")
@@ -316,14 +322,6 @@ def _is_truth(node: Node) -> bool:
     while node.op in VIEWED:
         node = node.args[0]
     return node.op.startswith(("greater", "less", "logical_")) or node.op in ("equal", "not_equal")
-
-
-def _letters_of_matmul(left: Node, right: Node) -> tuple[str, str, str]:
-    one, two = len(left.shape), len(right.shape)
-    stack = "abcdefgh"[: max(one, two) - 2]
-    rows, columns = ("i" if one > 1 else ""), ("j" if two > 1 else "")
-    mine = stack[len(stack) - max(one - 2, 0) :], stack[len(stack) - max(two - 2, 0) :]
-    return f"{mine[0]}{rows}s", f"{mine[1]}s{columns}", f"{stack}{rows}{columns}"
 
 
 def _picked(node: Node, index: list[str]) -> list[str]:

@@ -99,10 +99,15 @@ def _aligned(array: NDArray, letters: str, order: list[str]) -> NDArray:
 
 def _matmul(unroller: Unroller, node: Node, args: list[NDArray], known: Mapping[str, NDArray]) -> NDArray:
     left, right = args
-    stack = "abcdefgh"[: max(left.ndim, right.ndim) - 2]
-    rows, columns = ("i" if left.ndim > 1 else ""), ("j" if right.ndim > 1 else "")
-    mine = stack[len(stack) - max(left.ndim - 2, 0) :], stack[len(stack) - max(right.ndim - 2, 0) :]
-    return unroller.product(left, right, (f"{mine[0]}{rows}s", f"{mine[1]}s{columns}", f"{stack}{rows}{columns}"))
+    return unroller.product(left, right, letters_of_matmul(left.ndim, right.ndim))
+
+
+def letters_of_matmul(left: int, right: int) -> tuple[str, str, str]:
+    """Letters for the axes of two factors and of their product, which have so many axes."""
+    stack = "abcdefgh"[: max(left, right, 2) - 2]
+    rows, columns = ("i" if left > 1 else ""), ("j" if right > 1 else "")
+    mine = stack[len(stack) - max(left - 2, 0) :], stack[len(stack) - max(right - 2, 0) :]
+    return f"{mine[0]}{rows}s", f"{mine[1]}s{columns}", f"{stack}{rows}{columns}"
 
 
 def _tensordot(unroller: Unroller, node: Node, args: list[NDArray], known: Mapping[str, NDArray]) -> NDArray:

@@ -3,16 +3,17 @@
 import numpy as np
 import pytest
 from steps import close
-from sympy import Sum, tanh
+from sympy import Integer, Sum, tanh
 
 from codegen.functions import lambdify
+from codegen.numba_stepper import missing
 from codegen.numpy_stepper import NumpyStepper
 from codegen.passes import ALL, PASSES, without
 from codegen.passes.costs import Costs
 from codegen.passes.plans import OWN_PREFIXES
-from codegen.steppers import Request
+from codegen.steppers import Request, choose_stepper
 from symbolic import Equation, Program, Tensor, derive, index, over, size
-from symbolic.errors import LoweringError, NameRefused
+from symbolic.errors import DeltaformError, LoweringError, NameRefused
 
 p, j, k, s, t = (index(letter) for letter in "pjkst")
 N, n, m, q = (size(letter) for letter in "Nnmq")
@@ -28,7 +29,7 @@ def two_layers(sizes, by_inputs=False, **names):
     def turn(first, second):
         return (second, first) if by_inputs else (first, second)
 
-    x, y = tensor("x", "input", (N, n)), tensor("y", "target", (N, q))
+    x, y = tensor("x", "input", (N, n), (p, s)), tensor("y", "target", (N, q), (p, k))
     W, b = tensor("W", "parameter", turn(m, n)), tensor("b", "parameter", (m,))
     V, c = tensor("V", "parameter", turn(q, m)), tensor("c", "parameter", (q,))
     z, a = (tensor(key, "intermediate", (N, m), (p, j)) for key in ("z", "a"))
@@ -111,6 +112,52 @@ def test_names_that_the_text_would_take(name, key, descends):
             return
         for batch in (3, 4):
             steps_are_right(derivation, batch)
+
+
+def affine(bias, shape):
+    """Squared error of W x and what a bias of this shape adds, and a penalty by the products of W with vectors."""
+    x, y = Tensor("x", "input", None, (N, n), (p, s)), Tensor("y", "target", None, (N, m), (p, j))
+    W, b = Tensor("W", "parameter", None, (m, n)), Tensor("b", "parameter", None, shape)
+    z = Tensor("z", shape=(N, m), indices=(p, j))
+    each, cost = Tensor("ell", "loss", None, (N,), (p,)), Tensor("J", "cost")
+    penalty = Sum(W[k, s] * W[k, t], over(k, m), over(s, n), over(t, n))
+    equations = (
+        Equation(z, (p, j), Sum(W[j, s] * x[p, s], over(s, n)) + bias(b)),
+        Equation(each, (p,), Sum((z[p, j] - y[p, j]) ** 2, over(j, m)) + penalty),
+        Equation(cost, (), Sum(each[p], over(p, N)) / N),
+    )
+    return derive(Program((x, W, b, y), equations, sizes={n: 3, m: 2}, example=p))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_entry_of_a_parameter_is_read_as_it_is_now(place, descends):
+    for batch in (1, 4):
+        steps_are_right(affine(lambda b: b[place] * b[0], (Integer(3),)), batch)
+
+
+def test_a_parameter_that_is_one_number_is_left_to_other_targets():
+    derivation = affine(lambda b: b[()], ())
+    for make in (lambda: choose_stepper(derivation, 4, target="numpy"), lambda: lambdify(derivation).workspace(4)):
+        with pytest.raises(DeltaformError, match="parameter b is a single number"):
+            make()
+    assert choose_stepper(derivation, 4).name == "textbook"
+
+
+@pytest.mark.skipif(bool(missing()), reason=missing())
+@pytest.mark.parametrize("name", ["number_0", "number_1", "number_3"])
+def test_compiled_code_with_products_of_vectors_and_names_of_constants(name, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    random = np.random.default_rng(0)
+    for derivation in (two_layers((40, 30, 4), b=name), affine(lambda b: b[1], (Integer(3),))):
+        shapes = {t.key: [int(derivation.program.value_of(e)) for e in t.shape] for t in derivation.program.parameters}
+        params = {key: random.normal(size=shape) for key, shape in shapes.items()}
+        leaves = [next(leaf for leaf in derivation.program.leaves if leaf.role == r) for r in ("input", "target")]
+        X, Y = (random.normal(size=(16, int(derivation.program.value_of(leaf.shape[1])))) for leaf in leaves)
+        loss, gradients = lambdify(derivation).loss_and_gradients(params, X, Y)
+        made = choose_stepper(derivation, 16, target="numba", params=params)
+        close(made.step(X, Y, RATE), loss)
+        for key, gradient in gradients.items():
+            close(made.params[key], params[key] - RATE * gradient)
 
 
 def of_matrices(penalty):

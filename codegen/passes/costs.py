@@ -85,7 +85,7 @@ class Costs:
         total = 2.0
         for instruction in listing.instructions:
             total += CALL + IN_ORDER * self.itemsize * graph.size(instruction.shape)
-            if instruction.op == "matmul":
+            if instruction.op == "matmul" and instruction.scalar is None:
                 multiplications = 2 * graph.size((*instruction.shape, instruction.operands[0].shape[-1]))
                 total += multiplications * self.itemsize / MULTIPLICATIONS
         return total

@@ -58,6 +58,9 @@ def plan(
     shapes = {tensor.key: shape_of(program, tensor) for tensor in program.parameters}
     gradients = dict(contract.gradients)
     _check_gradients(gradients, shapes, owns_parameters)
+    for key, shape in shapes.items():
+        if not shape:
+            raise LoweringError(f"parameter {key} is a single number, and this code writes into arrays")
     _check_names(derivation, contract)
     equations, tensors = derivation.equations, dict(derivation.tensors)
     taken = frozenset(tensors) | frozenset(contract.code_names.values()) | {str(symbol) for symbol in numbers}

@@ -166,7 +166,9 @@ def _looped(plan: Plan, dtype: str) -> NumbaCode:
     arrays: dict[str, Held] = {}
     for key, shape in plan.parameters.items():
         if not shape:
-            raise UsageError(f"parameter {key} is a single number; the numba target needs arrays, take target 'numpy'")
+            raise UsageError(
+                f"parameter {key} is a single number; the numba target needs arrays, take target 'textbook'"
+            )
         place = loops.places[key] = Place(loops.free(key), shape)
         arrays[place.name] = Held("theta", shape)
     body = _statements(plan, loops)

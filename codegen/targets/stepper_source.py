@@ -439,6 +439,9 @@ def _seen(base: str, operand: Operand) -> str:
             text += "[" + ", ".join("None" if n in places else ":" for n in range(rank)) + "]"
         elif op == "transpose" and detail == (1, 0):
             text += ".T"
+        elif op == "pick" and None not in detail:
+            # Without the dots it would be a number, which does not change with the array.
+            text += f"[{', '.join(map(str, detail))}, ...]"
         else:
             text = expression(Node(op, (Node("tensor", (), text, ()),), detail, ()), {})
     return text
