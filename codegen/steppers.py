@@ -160,13 +160,15 @@ def choose_stepper(
     target: str | None = None,
     params: Mapping[str, NDArray] | None = None,
     tell: Callable[[str], None] | None = None,
+    because: str = "it was asked for",
 ) -> Stepper:
     """The stepper for `source`, a Network, Program or Derivation whose sizes are numbers.
 
-    target: a name in `stepper_kinds()`; the kind with the least estimate if not given, of those that write nothing to
-            disk.
-    params: start values, which are copied.
-    tell:   gets a line on what takes long, before it begins; by default it is printed where somebody watches.
+    target:  a name in `stepper_kinds()`; the kind with the least estimate if not given, of those that write nothing to
+             disk.
+    params:  start values, which are copied.
+    tell:    gets a line on what takes long, before it begins; by default it is printed where somebody watches.
+    because: what `Stepper.why` says of a target that is given.
 
     Raises:
         UsageError: there is no such target, or it cannot serve; says why.
@@ -185,7 +187,7 @@ def choose_stepper(
         raise UsageError("; ".join(f"target {name!r} cannot serve: {refusal}" for name, refusal in refusals.items()))
     estimates = {kind.name: kind.estimate(request) for kind in able}
     stepper = kinds[min(estimates, key=estimates.__getitem__)].make(request)
-    stepper.why += f"; {'it was asked for' if target is not None else _reason(stepper.name, estimates, refusals)}"
+    stepper.why += f"; {_reason(stepper.name, estimates, refusals) if target is None else because}"
     for key, value in (params or {}).items():
         if key not in request.shapes or np.shape(value) != request.shapes[key]:
             there = listed(f"{name} {shape}" for name, shape in request.shapes.items())

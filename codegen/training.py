@@ -174,9 +174,12 @@ def _code(
     goes_on: whether the target is that of the run that is resumed, and nobody asked for it.
     tell:    gets a line on what takes long, before it begins.
     """
+    because = "as before the run was resumed" if goes_on else "it was asked for"
     if target == TEXTBOOK.name:
-        return None, WHY.format("so they did before the run was resumed" if goes_on else "it was asked for")
+        return None, WHY.format(because)
     if target is None and settings.sampling == "uniform":
         return None, WHY.format(UNIFORM)
-    stepper = choose_stepper(derivation, settings.batch_size, settings.dtype, settings.optimizer, target, tell=tell)
+    stepper = choose_stepper(
+        derivation, settings.batch_size, settings.dtype, settings.optimizer, target, tell=tell, because=because
+    )
     return (None if stepper.name == TEXTBOOK.name else stepper), stepper.why

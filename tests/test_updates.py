@@ -276,9 +276,9 @@ def test_what_is_chosen_when_nothing_is_asked_for():
         history = train(network, rows, targets, epochs=1, optimizer=name)
         assert history.settings.target == "numpy" and "generated for batches of 32 in float64" in history.why
     history = train(network, rows, targets, epochs=2, resume=replace(history))
-    assert "generated for batches of 32" in history.why
+    assert "generated for batches of 32" in history.why and history.why.endswith("; as before the run was resumed")
     plain = train(network, rows, targets, epochs=1, target="textbook")
-    assert "so they did before" in train(network, rows, targets, epochs=2, resume=plain).why
+    assert "as before the run was resumed" in train(network, rows, targets, epochs=2, resume=plain).why
 
 
 @pytest.mark.parametrize("name", REMEMBERING)
