@@ -87,7 +87,7 @@ def _placed(factor: NDArray, dtype: np.dtype) -> tuple[NDArray, int, int]:
                 return factor, order, max(1, length)
             if (near == dtype.itemsize or length == 1) and far % dtype.itemsize == 0 and far >= length * dtype.itemsize:
                 return factor, order, far // dtype.itemsize
-    return np.ascontiguousarray(factor, dtype), PLAIN, max(1, factor.shape[1])
+    return np.require(factor, dtype, ["C", "A"]), PLAIN, max(1, factor.shape[1])
 
 
 def _address(array: NDArray) -> ctypes.c_void_p:

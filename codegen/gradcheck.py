@@ -308,11 +308,7 @@ class _Element:
                 row.append(last + (last - coarser) / (4**order - 1))
                 rounding = (LAST_PLACES * EPS * height + self.measured.unsteadiness) / (h / 2**order)
                 error = SAFETY * max(abs(row[-1] - last), abs(row[-1] - coarser)) + rounding
-                apart = abs(row[-1] - best)
-                if apart > doubt + error:
-                    # One of two estimates is luckier than it is right.
-                    doubt = apart + error
-                elif error < doubt:
+                if error < doubt:
                     best, doubt = row[-1], error
             if finer:
                 yield best, doubt

@@ -70,6 +70,13 @@ def test_a_product_is_subtracted_however_its_factors_lie(make, shape, dtype):
         np.testing.assert_array_equal(out, start - 2 * (left @ right))
 
 
+def test_a_factor_that_begins_between_numbers_is_copied():
+    """Not every processor reads it where it lies."""
+    odd, right = unaligned(np.ones((3, 4))), np.ones((4, 5))
+    first, second, _ = Descent(odd, right, np.zeros((3, 5)))._arrays
+    assert not np.shares_memory(first, odd) and np.shares_memory(second, right)
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_written():
     left, right = np.ones((3, 4)), np.ones((4, 5))
     read_only = np.zeros((3, 5))

@@ -89,9 +89,14 @@ def test_weights_may_be_declared_either_way_without_each_pass(name, descends):
             steps_are_right(two_layers(sizes, by_inputs), 32, passes=without(name))
 
 
-def test_a_bias_is_folded_into_weights_of_either_kind():
+@pytest.mark.parametrize("sizes", [(3, 4, 2), (64, 32, 10), (200, 100, 10)])
+@pytest.mark.parametrize("batch", [1, 32, 128])
+def test_which_biases_are_folded_does_not_depend_on_how_weights_are_declared(sizes, batch):
+    folded = []
     for by_inputs in (False, True):
-        assert "W_b" in steps_are_right(two_layers((64, 64, 64), by_inputs), 64)
+        source = steps_are_right(two_layers(sizes, by_inputs), batch)
+        folded.append([f"    {joint} = P[" in source for joint in ("W_b", "V_c")])
+    assert folded[0] == folded[1] and any(folded[0])
 
 
 NAMES = ("a_1", "x_1", "a_T", "W_b", "dW_db", "rows_of_X", "rows_of_Y", "moves", "P_rest", "G_rest", "down_V", "spare",

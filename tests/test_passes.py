@@ -120,6 +120,13 @@ def test_a_pass_changes_the_text_of_some_network(name):
     raise AssertionError(f"{name} changed nothing")
 
 
+def test_a_single_number_is_not_written_over():
+    """It takes NumPy longer than to write beside it."""
+    derivation = derivation_of("2 -> 3 relu -> 4 relu -> 1; half_squared_error")
+    one, more = (NumpyStepper(Request(derivation, count, np.dtype("float64"))).source for count in (1, 5))
+    assert "    difference_J = empty((1, N), dtype)" in one and "z3 = difference_J = delta3 = empty" in more
+
+
 def test_memory_begins_at_a_cache_line():
     for shape, dtype in (((3, 5), np.float32), ((7,), np.float64), ((2, 2), bool), ((), np.float64)):
         array = memory.empty(shape, dtype)
