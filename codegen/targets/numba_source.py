@@ -129,10 +129,10 @@ def _unrolled(plan: Plan, dtype: str) -> NumbaCode:
 
 
 def _idle(condition: str) -> list[str]:
-    """All gradients are asked for only where the first is zero, one after the other."""
-    lines = ["if idle < 0:"]
-    for depth, part in enumerate(condition.split(" and "), 1):
-        lines.append(f"{INDENT * min(depth, 1)}nothing = {'nothing and ' if depth > 1 else ''}{part}")
+    """The other gradients are asked for only where the first is zero: as one chain, they would all be computed."""
+    first, *others = condition.split(" and ")
+    lines = [f"if idle < 0 and {first}:", f"{INDENT}nothing = True"]
+    lines += [f"{INDENT}nothing = nothing and {part}" for part in others]
     return [*lines, f"{INDENT}if nothing:", f"{2 * INDENT}idle = step"]
 
 
