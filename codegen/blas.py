@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
-from collections.abc import Callable
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -21,8 +20,8 @@ KINDS: dict[str, tuple[str, Any]] = {"float32": ("s", ctypes.c_float), "float64"
 class Descent:
     """out -= left @ right, whenever it is called.
 
-    Memory is read and written where it lay when this was made, and whoever makes it sees to it that `out` shares none
-    with the factors. A factor that BLAS cannot read where it lies is copied when this is made, once.
+    Memory is read and written where it lay when this was made or given another factor, and whoever does so sees to it
+    that `out` shares none with the factors. A factor that BLAS cannot read where it lies is copied then, once.
 
     Raises:
         ValueError: the shapes do not fit, `out` does not lie by rows, or there is no such BLAS (`can_descend`).
@@ -34,20 +33,42 @@ class Descent:
         gemm = _gemm(out.dtype.name)
         if gemm is None or not out.flags.c_contiguous or not out.flags.writeable:
             raise ValueError("out must lie by rows and be writeable, and its dtype one that BLAS has")
-        (left, ta, lda), (right, tb, ldb) = (_placed(np.asarray(factor), out.dtype) for factor in (left, right))
-        self._arrays = left, right, out
         real, size = KINDS[out.dtype.name][1], ctypes.c_int64
-        self._call: Callable[[], None] = partial(
-            gemm, BY_ROWS, ta, tb, *map(size, (*out.shape, len(right))), real(-1), _address(left), size(lda),
-            _address(right), size(ldb), real(1), _address(out), size(max(1, out.shape[1])),
-        )  # fmt: skip
+        self._gemm, self._out = gemm, out
+        self._factors = [left, right]
+        # What stands for the factors is set below.
+        self._arguments: list[Any] = [
+            BY_ROWS, PLAIN, PLAIN, *map(size, (*out.shape, len(right))), real(-1), None, None, None, None, real(1),
+            _address(out), size(max(1, out.shape[1])),
+        ]  # fmt: skip
+        self.left(left)
+        self.right(right)
 
     def __call__(self) -> None:
-        self._call()
+        self._gemm(*self._arguments)
+
+    def left(self, factor: NDArray) -> None:
+        """Take this left factor from now on, of the same shape.
+
+        Raises:
+            ValueError: it has another shape.
+        """
+        self._take(0, factor)
+
+    def right(self, factor: NDArray) -> None:
+        """Take this right factor from now on; see `left`."""
+        self._take(1, factor)
+
+    def _take(self, side: int, factor: NDArray) -> None:
+        if factor.shape != self._factors[side].shape:
+            raise ValueError(f"a factor of shape {self._factors[side].shape} cannot become one of {factor.shape}")
+        array, self._arguments[1 + side], line = _placed(np.asarray(factor), self._out.dtype)
+        self._factors[side] = array
+        self._arguments[7 + 2 * side : 9 + 2 * side] = _address(array), ctypes.c_int64(line)
 
     def moves(self) -> bool:
         """Whether the product has an entry other than 0."""
-        left, right, _ = self._arrays
+        left, right = self._factors
         # One entry tells mostly, the sums of its rows nearly always.
         return bool(
             left[-1].dot(right[:, -1]) or left.dot(right.dot(np.ones_like(right[0]))).any() or left.dot(right).any()

@@ -70,10 +70,30 @@ def test_a_product_is_subtracted_however_its_factors_lie(make, shape, dtype):
         np.testing.assert_array_equal(out, start - 2 * (left @ right))
 
 
+@pytest.mark.parametrize("make", MAKES)
+def test_another_factor_is_read_from_where_it_lies(make):
+    random = np.random.default_rng(4)
+    lefts, rights = (random.integers(-4, 5, size=(2, *size)).astype(float) for size in ((3, 4), (4, 5)))
+    start, out = np.ones((3, 5)), np.ones((3, 5))
+    descent = Descent(lefts[0], by_columns(rights[0]), out)
+    descent.right(make(rights[1]))
+    descent()
+    np.testing.assert_array_equal(out, start - lefts[0] @ rights[1])
+    descent.left(make(lefts[1]))
+    descent()
+    np.testing.assert_array_equal(out, start - lefts.sum(axis=0) @ rights[1])
+    lefts[0] = 0
+    descent.left(lefts[0])
+    assert not descent.moves()
+    for refused, factor in ((descent.left, lefts[0].T), (descent.right, rights[1, :3]), (descent.right, rights[1, 0])):
+        with pytest.raises(ValueError, match="shape"):
+            refused(factor)
+
+
 def test_a_factor_that_begins_between_numbers_is_copied():
     """Not every processor reads it where it lies."""
     odd, right = unaligned(np.ones((3, 4))), np.ones((4, 5))
-    first, second, _ = Descent(odd, right, np.zeros((3, 5)))._arrays
+    first, second = Descent(odd, right, np.zeros((3, 5)))._factors
     assert not np.shares_memory(first, odd) and np.shares_memory(second, right)
 
 
@@ -181,9 +201,9 @@ def test_what_a_product_moves_is_told_by_less_than_another_product():
     left, right = np.ones((4, 3)).view(Counted), np.arange(15.0).reshape(3, 5)
     right[:, -1] = 0
     descent = Descent(left, right, np.zeros((4, 5)))
-    descent._arrays = left, right, descent._arrays[2]
+    descent._factors = [left, right]
     assert descent.moves() and not whole
-    descent._arrays = left, 0 * right, descent._arrays[2]
+    descent._factors = [left, 0 * right]
     assert not descent.moves() and whole == [(3, 5)]
 
 

@@ -22,7 +22,7 @@ CALL, ROW = 0.35, 0.02
 IN_ORDER, ACROSS, SUMMED = 2.5e-5, 5e-5, 2e-5  # a byte
 MULTIPLICATIONS = 1e5 * 4  # a microsecond, times bytes of an entry
 UNALIGNED = 0.05
-UPDATED, FOREIGN_CALL, FOUND_PLACE = 5.5e-5, 0.7, 4.0
+UPDATED, FOREIGN_CALL, FOUND_PLACE = 5.5e-5, 0.7, 2.0
 # A byte that is copied to the other order of axes, in a matrix that the nearest cache holds and in a larger one.
 TURNED, TURNED_FAR, NEAREST = 1e-4, 2.5e-4, 2**15
 # How much longer than A B a product takes, by which of its factors is transposed: up to SMALL multiplications in

@@ -29,8 +29,8 @@ TRAINING = """train_step and train_epoch for batches of N examples.
 UPDATING = """
     update: moves P down G, by a learning rate."""
 DESCENDING = """
-    descent: descent(A, B, C)() subtracts A B from C, where C lies. Parameters that move in this way have no gradient in
-    G. Where its entries are all 0, the last one too, no parameter has moved."""
+    descent: descent(A, B, C)() subtracts A B from C, where C lies; its left and right take another A or B. Parameters
+    that move in this way have no gradient in G. Where its entries are all 0, the last one too, none has moved."""
 GRADIENTS = """loss_and_gradients for batches of N examples.
 
     G: memory for all gradients. empty: makes an array, as np.empty does."""
@@ -78,15 +78,12 @@ class _Writer:
 
     def module(self) -> str:
         plan = self.plan
+        if plan.blocks:
+            self._make_rows()
         body = self._body()
         uses_erf = any(i.op == "erf" for i in plan.listing.instructions)
         training = bool(plan.blocks)
         names = ", ".join(name for _, name, _ in self.arguments)
-        if training:
-            for key, name, _ in self.arguments:
-                shape = ", ".join(("N", *map(str, plan.shapes[key])))
-                self.rows[name] = self._name(f"rows_of_{name}")
-                self.setup.append(f"{self.rows[name]} = empty(({shape}{',' * (shape == 'N')}), dtype)")
         what = "training steps" if training else "loss and gradients"
         axes = "Arrays are (units, examples); a" if "feature_major" in plan.passes else "A"
         about = (
@@ -200,6 +197,13 @@ class _Writer:
         return [f"{self.plan.step}[()] = {text}"]
 
     # --- memory
+
+    def _make_rows(self) -> None:
+        """Where an epoch gathers the rows of a batch."""
+        for key, name, _ in self.arguments:
+            shape = ", ".join(("N", *map(str, self.plan.shapes[key])))
+            self.rows[name] = self._name(f"rows_of_{name}")
+            self.setup.append(f"{self.rows[name]} = empty(({shape}{',' * (shape == 'N')}), dtype)")
 
     def _make_buffers(self) -> None:
         """One line for each buffer, with the names of all results that lie in it."""
@@ -370,18 +374,20 @@ class _Writer:
         return [f"{self._function('copyto')}({out}, {expression(made, {**self.sizes, **names})})"]
 
     def _descent(self, instruction: Instruction, known: str) -> list[str]:
-        """out -= A B, made ready before the first call where both factors are there then.
+        """out -= A B, made ready before the first call; there the rows of an epoch stand for what a call is given.
 
         known: what else shows that something moves, with `or` behind it.
         """
         operands, out = instruction.operands, self.shown[instruction.result]
-        name, call = f"down_{out}", f"descent({', '.join([*map(self._operand, operands), out])})"
-        if any(operand.name in self.late for operand in operands):
-            name = self._name(name)
-            lines = [f"{name} = {call}"]
-        else:
-            name, lines = self._once(("descent", out), name, call), []
-        return [*lines, f"{self.moves} = {known}{name}.moves()", f"{name}()"]
+        gathered = {key: self.rows[name] + ".T" * turned for key, name, turned in self.arguments if key in self.late}
+        factors, lines = [], []
+        for side, operand in zip(("left", "right"), operands, strict=True):
+            now = self._operand(operand)
+            if operand.name in gathered:
+                lines.append(f"{side}({now})")
+            factors.append(_seen(gathered[operand.name], operand) if operand.name in gathered else now)
+        name = self._once(("descent", out), f"down_{out}", f"descent({', '.join([*factors, out])})")
+        return [*(f"{name}.{line}" for line in lines), f"{self.moves} = {known}{name}.moves()", f"{name}()"]
 
     def _shifted(self, out: str, operand: Operand, instruction: Instruction) -> list[str]:
         """out = u, less the maximum over the first axis unless the squares of all entries show that they are small."""
