@@ -5,6 +5,9 @@ last place, which over a small step outweighs a small derivative. Then the step 
 extrapolated, each time with an estimate of the error that is left. The gradient is wrong where it is further away than
 that error explains, right where the error is small enough to see it, and otherwise nothing is known.
 
+Before a gradient is called wrong, shorter steps are looked at too: a loss with a kink within the step, as that of a
+ReLU's unit near 0, has another derivative there than any longer step shows, and at the kink itself has none.
+
 Sources: central differences and their extrapolation, W. H. Press et al., "Numerical Recipes", section 5.7, after
          C. J. F. Ridders, "Accurate computation of F'(x) and F'(x) F''(x)", Advances in Engineering Software 4
          (1982); complex step, W. Squire and G. Trapp, "Using complex variables to estimate derivatives of real
@@ -32,6 +35,8 @@ LAST_PLACES, SHAKES = 4, 8
 SAFETY = 4
 # The step is doubled so many times at most, from 6e-6 to 1.6.
 DOUBLINGS = 18
+# A step is divided by 4 so many times to look for kinks, from 6e-6 to 1.5e-9.
+NARROWINGS = 6
 # Why a gradient may be undecided, and what helps, by the method.
 ADVICE = {
     "central": 'the differences of the loss are not exact enough: take method="complex" where the loss takes complex '
@@ -133,8 +138,9 @@ def check_gradients(
     gradients: one array for each key to be checked, of the shape of params[key]; a NaN or infinity in it differs
                from every number. The report names the parameters that it lacks.
     params:    float64 arrays; in float32 a difference quotient has too few digits to judge by.
-    method:    "central": (f(x + h) - f(x - h))/2h, for any loss, away from kinks. "complex": Im f(x + ih)/h,
-               which has no cancellation, for a loss that takes complex params.
+    method:    "central": (f(x + h) - f(x - h))/2h, for any loss; at a kink, where there is no derivative, what lies
+               between those of both sides is undecided. "complex": Im f(x + ih)/h, which has no cancellation, for a
+               loss that takes complex params.
     step:      h; by default 6e-6 times max(1, |x|) for central, 1e-30 for complex. Where a central difference does not
                agree it is doubled, up to 18 times, until it can be decided.
     tolerance: largest relative error that agrees; by default 1e-6 for central, 1e-10 for complex.
@@ -176,7 +182,7 @@ def _judged(elements: Sequence[_Element], found: np.ndarray, limit: float, large
     numeric, hidden = np.array([element.difference() for element in elements]).T
     doubt = np.where((found == 0) & (numeric == 0) & (hidden > limit * largest), hidden, 0.0)
     looks: dict[int, Iterator[tuple[float, float]]] = {}
-    looked, exhausted = np.zeros(len(elements), bool), np.zeros(len(elements), bool)
+    looked, exhausted, narrowed = np.zeros((3, len(elements)), bool)
     while True:
         finite = np.isfinite(found) & np.isfinite(numeric)
         away = np.abs(np.subtract(found, numeric, where=finite, out=np.full(found.shape, np.inf)))
@@ -185,6 +191,19 @@ def _judged(elements: Sequence[_Element], found: np.ndarray, limit: float, large
         wrong = np.flatnonzero((away > limit * scale + doubt) & (looked | ~np.isfinite(found)))
         unclear = np.maximum(away, doubt) > limit * scale
         candidates = np.flatnonzero(unclear & ~exhausted)
+        suspects = wrong[~narrowed[wrong] & np.isfinite(found[wrong])]
+        if suspects.size:
+            place = int(suspects[np.argmax(away[suspects])])
+            narrowed[place] = True
+            nearer = elements[place].kinked(numeric[place], doubt[place])
+            if nearer is not None:
+                numeric[place], bend, rounding = nearer
+                # As with the first step, what meets it is no accident, but for zeros that may be too small to see.
+                met = abs(found[place] - numeric[place]) <= limit * scale
+                seen = found[place] != 0 or numeric[place] != 0 or rounding <= limit * largest
+                doubt[place] = bend + (0.0 if met and seen else rounding)
+                exhausted[place] = True
+            continue
         if wrong.size or not candidates.size:
             break
         place = int(candidates[np.argmax(away[candidates])])
@@ -235,15 +254,20 @@ class _Measured:
         return value
 
     @cached_property
+    def here(self) -> complex:
+        """The loss where all parameters are as given."""
+        return self.at({})
+
+    @cached_property
     def unsteadiness(self) -> float:
         """How far the loss moves when the last places of all parameters do, as its own rounding may move it."""
-        random, here = np.random.default_rng(0), self.at({})
+        random = np.random.default_rng(0)
         floats = {key: array for key, array in self.params.items() if np.asarray(array).dtype == np.float64}
         values = [
             self.at({key: array * (1 + EPS * random.choice([-1, 1], array.shape)) for key, array in floats.items()})
             for _ in range(SHAKES)
         ]
-        return float(max(abs(value - here) for value in values))
+        return float(max(abs(value - self.here) for value in values))
 
 
 @dataclass(frozen=True)
@@ -313,12 +337,41 @@ class _Element:
             if finer:
                 yield best, doubt
 
+    def kinked(self, derivative: float, doubt: float) -> tuple[float, float, float] | None:
+        """A better derivative from shorter steps, if these show a kink: with how far those of both sides are from it,
+        and what it may be wrong by. None if they show none.
+
+        derivative, doubt: what longer steps gave. There is a kink where shorter steps give another derivative than
+        that, or where those of both sides do not approach each other, as they do where the loss is smooth.
+        """
+        if self._is_complex:
+            return None
+        best: tuple[float, float, float] | None = None
+        is_kinked, bend, here = False, np.inf, float(np.real(self.measured.here))
+        for narrowing in range(1, NARROWINGS + 1):
+            h = self.h / 4**narrowing
+            upper, lower = self._sides(h)
+            near, height = self._quotient(upper, lower, h)
+            before, bend = bend, abs(float(np.real(upper + lower)) - 2 * here) / (2 * h)
+            rounding = SAFETY * (LAST_PLACES * EPS * height + self.measured.unsteadiness) / h
+            is_kinked |= abs(near - derivative) > doubt + rounding
+            is_kinked |= bend > rounding and 0.75 * before < bend < np.inf
+            if best is None or bend + rounding < best[1] + best[2]:
+                best = near, bend, rounding
+        return best if is_kinked else None
+
     def _difference(self, h: float) -> tuple[float, float]:
         """The derivative from one step, and the largest loss that it is made from; NaN or infinity if one is that."""
         if self._is_complex:
             value = self._at(1j * h)
             return float(np.imag(value)) / h, abs(value)
-        upper, lower = self._at(h), self._at(-h)
+        return self._quotient(*self._sides(h), h)
+
+    def _sides(self, h: float) -> tuple[complex, complex]:
+        """The loss one step up and one step down."""
+        return self._at(h), self._at(-h)
+
+    def _quotient(self, upper: complex, lower: complex, h: float) -> tuple[float, float]:
         height = float(np.maximum(abs(upper), abs(lower)))
         moved = (self._base + h) - (self._base - h)
         return (float(np.real(upper - lower)) / moved if np.isfinite(height) else np.nan), height

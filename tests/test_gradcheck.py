@@ -207,7 +207,7 @@ def test_a_wrong_gradient_of_a_loss_that_stays_zero_differs():
 def test_wrong_gradients_of_ordinary_size_are_found_with_few_more_losses():
     calls = []
     check_gradients(lambda moved: calls.append(1) or loss(moved), {"w": 2 * RIGHT["w"]}, PARAMS)
-    assert len(calls) <= 2 * RIGHT["w"].size + 16
+    assert len(calls) <= 2 * RIGHT["w"].size + 28
 
 
 def test_of_many_parameters_a_few_are_named():
@@ -279,3 +279,57 @@ def test_zeros_are_right_where_the_loss_stands_still():
         lambda p: few.append(1) or float((p["v"] ** 2).sum()), {"w": np.zeros(3), "v": np.full(2, 6.0)}, params
     )
     assert len(few) == 2 * 5
+
+
+def bent(at, params):
+    """Two units whose slopes change from 0 to 3 and from 0 to 5, the first at `at`, the second far away."""
+    return 1 + 3 * max(params["w"][0] - at, 0) + 5 * max(params["w"][1], 0) + params["w"][0] ** 2
+
+
+@pytest.mark.parametrize("at", [9e-6, 3e-6, 1e-6, 1e-7, -1e-8, -1e-7, -1e-6, -3e-6, -9e-6])
+def test_a_kink_near_by_makes_no_right_gradient_wrong_and_no_wrong_one_right(at):
+    params = {"w": np.array([0.0, 2.0])}
+
+    def check(slope):
+        given = {"w": np.array([slope, 5.0])}
+        return check_gradients(lambda moved: bent(at, moved), given, params).checks[0].verdict
+
+    right = 3.0 * (at < 0)
+    assert check(right) == "agrees"
+    for wrong in (3 - right, 1.2, right + 1e-4, -3.0):
+        assert check(wrong) == "DIFFERS"
+
+
+def test_at_a_kink_what_lies_between_both_slopes_is_undecided():
+    """There each is as right as the other, and what a network takes is a convention."""
+    params, given = {"w": np.array([0.0, 2.0])}, np.array([0.0, 5.0])
+    for slope, verdict in (
+        (0.0, "undecided"),
+        (3.0, "undecided"),
+        (1.2, "undecided"),
+        (-1e-3, "DIFFERS"),
+        (3.1, "DIFFERS"),
+    ):
+        given[0] = slope
+        report = check_gradients(lambda moved: bent(0, moved), {"w": given}, params)
+        assert report.checks[0].verdict == verdict
+    given[0] = 0.0
+    check = check_gradients(lambda moved: bent(0, moved), {"w": given}, params).checks[0]
+    assert check.numeric == pytest.approx(1.5) and check.doubt == pytest.approx(1.5)
+
+
+def test_right_gradients_of_relu_networks_are_not_called_wrong():
+    """Of a few thousand elements with a hundred examples each, some have a unit that is 0 within a step."""
+    network = Network.parse("6 -> 30 relu -> 30 relu -> 4; half_squared_error")
+    derivation, random = derive(network), np.random.default_rng(5)
+    functions, params = lambdify(derivation), initialize(derivation, 3)
+    X, Y = random.normal(size=(100, 6)), random.normal(size=(100, 4))
+    # The unit of every second row is 0 within 1e-6, on one side or the other.
+    X[::2, 0] -= ((X @ params["W1"].T + params["b1"])[::2, 7] - random.uniform(-1e-6, 1e-6, 50)) / params["W1"][7, 0]
+    _, gradients = functions.loss_and_gradients(params, X, Y)
+    report = check_gradients(lambda moved: functions.loss(moved, X, Y), gradients, params)
+    assert report.ok, report
+    gradients["W1"][7, 2] *= 1.001
+    assert [
+        c.key for c in check_gradients(lambda moved: functions.loss(moved, X, Y), gradients, params).checks if not c.ok
+    ] == ["W1"]
