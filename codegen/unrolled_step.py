@@ -90,8 +90,12 @@ def plan(derivation: Derivation, batch_size: int) -> Plan:
         raise UsageError("a step needs a cost over many examples with one input and one target; this program has not")
     tensors = derivation.tensors
     leaves = [tensors[argument.key] for argument in (inputs[0], targets[0])]
-    if any(leaf.indices[:1] != (program.example,) for leaf in leaves):
-        raise UsageError(f"the first axis of {leaves[0].key} and of {leaves[1].key} must be that of the examples")
+    for leaf in leaves:
+        if leaf.indices[:1] != (program.example,):
+            known = ", ".join(map(str, leaf.indices)) or "none"
+            raise UsageError(
+                f"the indices of {leaf.key} are {known}; declare it with {program.example}, that of the examples, first"
+            )
     sizes: dict[Expr, Expr] = {symbol: Integer(number) for symbol, number in program.sizes.items()}
     count = leaves[0].shape[0]
     if count.xreplace(sizes) not in (count, Integer(batch_size)):

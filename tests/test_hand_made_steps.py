@@ -13,7 +13,7 @@ from codegen.passes.costs import Costs
 from codegen.passes.plans import OWN_PREFIXES
 from codegen.steppers import Request, choose_stepper
 from symbolic import Equation, Program, Tensor, derive, index, over, size
-from symbolic.errors import DeltaformError, LoweringError, NameRefused
+from symbolic.errors import DeltaformError, LoweringError, NameRefused, UsageError
 
 p, j, k, s, t = (index(letter) for letter in "pjkst")
 N, n, m, q = (size(letter) for letter in "Nnmq")
@@ -66,6 +66,21 @@ def steps_are_right(derivation, batch, dtype="float64", passes=ALL):
         for key, gradient in gradients.items():
             close(found[key], gradient, dtype)
     return made.source
+
+
+@pytest.mark.parametrize("target", ["scalar", "numba"])
+def test_single_numbers_need_to_know_the_axis_of_the_examples(target):
+    x, y = Tensor("x", "input", None, (N, n)), Tensor("y", "target", None, (N,), (p,))
+    w, cost = Tensor("w", "parameter", None, (n,)), Tensor("J", "cost")
+    each, out = Tensor("ell", "loss", None, (N,), (p,)), Tensor("o", "intermediate", None, (N,), (p,))
+    equations = (
+        Equation(out, (p,), Sum(w[s] * x[p, s], over(s, n))),
+        Equation(each, (p,), (out[p] - y[p]) ** 2),
+        Equation(cost, (), Sum(each[p], over(p, N)) / N),
+    )
+    derivation = derive(Program((x, w, y), equations, sizes={n: 2}, example=p))
+    with pytest.raises(UsageError, match="indices of x are i, j; declare it with p, that of the examples, first"):
+        choose_stepper(derivation, 1, target=target)
 
 
 @pytest.fixture(params=[False, True], ids=["", "descending"])
