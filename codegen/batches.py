@@ -1,6 +1,9 @@
-"""What steppers refuse before they compute: examples that do not fit."""
+"""Examples and their rows: what steppers refuse before they compute, and rows that are taken one batch at a time."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +31,38 @@ def check_batch(X: NDArray, Y: NDArray, shapes: tuple[tuple[int, ...], ...]) -> 
 
 
 def check_rows(rows: NDArray, count: int) -> None:
-    """Refuse a batch that is empty or has a number that is none of 0 to count - 1; NumPy counts below 0 from the end.
+    """Refuse a batch that is empty, holds no integers, or one that is none of 0 to count - 1; NumPy counts below 0
+    from the end.
 
     Raises:
         DataError: says so.
     """
+    if rows.dtype.kind not in "iu" and len(rows):
+        raise DataError(f"a batch holds {rows.dtype}; it must hold the numbers of rows, which are integers")
     if len(rows) == 0 or rows.min() < 0 or rows.max() >= count:
         raise DataError(f"a batch is empty or has a number of a row that is none of 0 to {count - 1}")
+
+
+class Steps(Protocol):
+    """What does steps; see `steppers.Stepper`."""
+
+    idle: int
+
+    def step(self, X: NDArray, Y: NDArray, rate: float) -> float: ...
+
+
+def epoch_by_steps(
+    stepper: Steps, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float
+) -> tuple[NDArray, int]:
+    """An epoch whose examples lie in the weights, and so are others after each step: the losses, and the place of the
+    first step without any gradient, -1 if there was none.
+    """
+    arrays = [np.asarray(rows) for rows in batches]
+    for rows in arrays:
+        check_rows(rows, len(X))
+    losses, idle = np.zeros(len(arrays)), -1
+    for place, rows in enumerate(arrays):
+        losses[place] = stepper.step(X[rows], Y[rows], rate)
+        if idle < 0 <= stepper.idle:
+            idle = place
+    return losses, idle

@@ -20,8 +20,8 @@ KINDS: dict[str, tuple[str, Any]] = {"float32": ("s", ctypes.c_float), "float64"
 class Descent:
     """out -= left @ right, whenever it is called.
 
-    Memory is read and written where it lay when this was made or given another factor, and whoever does so sees to it
-    that `out` shares none with the factors. A factor that BLAS cannot read where it lies is copied then, once.
+    Memory is read and written where it lay when this was made or lent a factor, and whoever does so sees to it that
+    `out` shares none with the factors. A factor that BLAS cannot read where it lies is copied then, once.
 
     Raises:
         ValueError: the shapes do not fit, `out` does not lie by rows, or there is no such BLAS (`can_descend`).
@@ -34,8 +34,8 @@ class Descent:
         if gemm is None or not out.flags.c_contiguous or not out.flags.writeable:
             raise ValueError("out must lie by rows and be writeable, and its dtype one that BLAS has")
         real, size = KINDS[out.dtype.name][1], ctypes.c_int64
-        self._gemm, self._out = gemm, out
-        self._factors = [left, right]
+        self._gemm, self._out, self._shapes = gemm, out, (left.shape, right.shape)
+        self._factors: list[Any] = [left, right]
         # What stands for the factors is set below.
         self._arguments: list[Any] = [
             BY_ROWS, PLAIN, PLAIN, *map(size, (*out.shape, len(right))), real(-1), None, None, None, None, real(1),
@@ -43,12 +43,15 @@ class Descent:
         ]  # fmt: skip
         self.left(left)
         self.right(right)
+        self._own = tuple(self._factors), tuple(self._arguments)
 
     def __call__(self) -> None:
         self._gemm(*self._arguments)
+        # What was lent is not kept alive.
+        self._factors[:], self._arguments[:] = self._own
 
     def left(self, factor: NDArray) -> None:
-        """Take this left factor from now on, of the same shape.
+        """Take this left factor, of the same shape, for the next call.
 
         Raises:
             ValueError: it has another shape.
@@ -56,12 +59,12 @@ class Descent:
         self._take(0, factor)
 
     def right(self, factor: NDArray) -> None:
-        """Take this right factor from now on; see `left`."""
+        """Take this right factor for the next call; see `left`."""
         self._take(1, factor)
 
     def _take(self, side: int, factor: NDArray) -> None:
-        if factor.shape != self._factors[side].shape:
-            raise ValueError(f"a factor of shape {self._factors[side].shape} cannot become one of {factor.shape}")
+        if factor.shape != self._shapes[side]:
+            raise ValueError(f"a factor of shape {self._shapes[side]} cannot become one of {factor.shape}")
         array, self._arguments[1 + side], line = _placed(np.asarray(factor), self._out.dtype)
         self._factors[side] = array
         self._arguments[7 + 2 * side : 9 + 2 * side] = _address(array), ctypes.c_int64(line)
@@ -69,10 +72,10 @@ class Descent:
     def moves(self) -> bool:
         """Whether the product has an entry other than 0."""
         left, right = self._factors
-        # One entry tells mostly, the sums of its rows nearly always.
-        return bool(
-            left[-1].dot(right[:, -1]) or left.dot(right.dot(np.ones_like(right[0]))).any() or left.dot(right).any()
-        )
+        if left[-1].dot(right[:, -1]):  # tells mostly
+            return True
+        row = left[left.any(axis=1).argmax()]  # one that is not all 0, if there is one: tells nearly always
+        return bool(row.dot(right).any() or left.dot(right).any())
 
 
 def can_descend(dtype: DTypeLike) -> bool:

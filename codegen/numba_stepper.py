@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from codegen import memory
-from codegen.batches import check_batch, check_rows
+from codegen.batches import check_batch, check_rows, epoch_by_steps
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
 from codegen.optimizer_memory import Memory
@@ -161,8 +161,11 @@ class NumbaStepper(WeightsOwner):
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         """One step for each array of row numbers. Returns the loss of each step, before its update."""
+        rate, given = float(rate), (X, Y)
         X, Y = self._arrays(X, Y)
-        rate = float(rate)
+        if any(np.may_share_memory(array, self._flat) for array in given):
+            losses, self.idle = epoch_by_steps(self, *given, batches, rate)
+            return losses
         losses = np.zeros(len(batches), dtype=np.float64)
         idle, start = -1, 0
         size = self._plan.batch_size
@@ -175,8 +178,9 @@ class NumbaStepper(WeightsOwner):
                 found = self._compiled(X, Y, batches[start:end], rate, losses[start:end])
             else:
                 end = start + 1
-                check_rows(batches[start], len(X))
-                losses[start], nothing = self._plain(X[batches[start]], Y[batches[start]], rate)
+                rows = np.asarray(batches[start])
+                check_rows(rows, len(X))
+                losses[start], nothing = self._plain(X[rows], Y[rows], rate)
                 found = 0 if nothing else -1
             if idle < 0 <= found:
                 idle = start + found
@@ -186,8 +190,8 @@ class NumbaStepper(WeightsOwner):
 
     def _compiled(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float, losses: NDArray) -> int:
         rows = batches if isinstance(batches, np.ndarray) else np.concatenate(batches)
+        check_rows(rows.reshape(-1), len(X))
         order = np.ascontiguousarray(rows, dtype=np.int64).reshape(len(batches), -1)
-        check_rows(order.reshape(-1), len(X))
         return int(self._epoch(self._flat, self._scratch, X, Y, order, self.dtype.type(rate), losses))
 
     def _arrays(self, X: NDArray, Y: NDArray) -> tuple[NDArray, NDArray]:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from codegen import memory
-from codegen.batches import check_batch, check_rows
+from codegen.batches import check_batch, check_rows, epoch_by_steps
 from codegen.functions import Functions, lambdify
 from codegen.initialization import checked_dtype
 from codegen.optimizer_memory import Memory
@@ -30,6 +30,8 @@ from codegen.unrolled_step import Plan, plan
 from codegen.wording import number_of
 from symbolic.derivation import Derivation
 from symbolic.errors import UsageError
+
+FLOAT64 = np.dtype(np.float64)
 
 
 class _Text(importlib.abc.InspectLoader):
@@ -102,6 +104,8 @@ class ScalarStepper(Uncopied):
         if self._array is not None:
             self._load()
         try:
+            if X.dtype is not FLOAT64 or Y.dtype is not FLOAT64:
+                check_batch(X, Y, self._shapes)
             # A number of NumPy's would make NumPy's of all parameters.
             example = X.tolist(), Y.tolist(), float(rate)
         except AttributeError:
@@ -126,6 +130,9 @@ class ScalarStepper(Uncopied):
         check_batch(X, Y, self._shapes)
         order, rate = _order(batches, len(X)), float(rate)
         if self._array is not None:
+            if any(np.may_share_memory(array, self._array) for array in (X, Y)):
+                found, self.idle = epoch_by_steps(self, X, Y, list(order.reshape(-1, 1)), rate)
+                return found
             self._load()
         rows, targets = X[order], Y[order]
         losses: list[float] = []
@@ -182,7 +189,7 @@ def _order(batches: Sequence[NDArray], count: int) -> NDArray:
         if isinstance(batches, np.ndarray):
             order = batches.reshape(len(batches))
         else:
-            order = np.array([batch.item() for batch in batches], dtype=np.intp)
+            order = np.array([np.asarray(batch).item() for batch in batches])
     except ValueError as error:
         reason = "the scalar target takes one example a step: every batch must be one row number"
         raise UsageError(reason) from error

@@ -48,10 +48,11 @@ class TextbookStepper(WeightsOwner):
 
     def epoch(self, X: NDArray, Y: NDArray, batches: Sequence[NDArray], rate: float) -> NDArray:
         self._check(X, Y)
-        for rows in batches:
+        arrays = [np.asarray(rows) for rows in batches]
+        for rows in arrays:
             check_rows(rows, len(X))
         self.idle = -1
-        return np.array([self._step(X[rows], Y[rows], rate, n) for n, rows in enumerate(batches)], np.float64)
+        return np.array([self._step(X[rows], Y[rows], rate, n) for n, rows in enumerate(arrays)], np.float64)
 
     def _check(self, X: NDArray, Y: NDArray) -> None:
         """Of a program without an axis of examples nothing is known."""

@@ -152,7 +152,7 @@ class UnrolledStep:
     input, target: nested names of the elements, examples first.
     body:         what is computed before a parameter moves.
     loss:         text of the objective.
-    idle:         text of: every gradient is exactly zero.
+    idle:         texts of: a gradient is exactly zero; what is computed anyway comes first.
     updates:      the parameters' moves.
     changes:      texts of what each parameter moves by, in the same order; the gradients where there is no rate.
     functions:    the functions of the math module that are called.
@@ -163,7 +163,7 @@ class UnrolledStep:
     target: NDArray
     body: tuple[Block, ...]
     loss: str
-    idle: str
+    idle: tuple[str, ...]
     updates: tuple[Block, ...]
     changes: tuple[str, ...]
     functions: tuple[str, ...]
@@ -222,7 +222,7 @@ class _Writer:
             target=_texts(leaves[plan.target.key]),
             body=body,
             loss=text(loss, self.names),
-            idle=" and ".join(f"{_operand(change, self.names)} == 0.0" for change in idle),
+            idle=tuple(f"{_operand(change, self.names)} == 0.0" for change in idle),
             updates=tuple(self._updates(moves)),
             changes=tuple(text(change, self.names) for change in changes),
             functions=tuple(sorted({CALLS[s.op] for s in walk([loss, *changes]) if s.op in CALLS})),

@@ -1,5 +1,7 @@
 """Products that BLAS adds to what is there: beside NumPy's, however the arrays lie; and steps that use them."""
 
+import weakref
+
 import numpy as np
 import pytest
 from steps import RATE, close, derived, descending, given, step_is_right
@@ -71,7 +73,7 @@ def test_a_product_is_subtracted_however_its_factors_lie(make, shape, dtype):
 
 
 @pytest.mark.parametrize("make", MAKES)
-def test_another_factor_is_read_from_where_it_lies(make):
+def test_a_factor_that_is_lent_is_read_from_where_it_lies(make):
     random = np.random.default_rng(4)
     lefts, rights = (random.integers(-4, 5, size=(2, *size)).astype(float) for size in ((3, 4), (4, 5)))
     start, out = np.ones((3, 5)), np.ones((3, 5))
@@ -81,10 +83,14 @@ def test_another_factor_is_read_from_where_it_lies(make):
     np.testing.assert_array_equal(out, start - lefts[0] @ rights[1])
     descent.left(make(lefts[1]))
     descent()
-    np.testing.assert_array_equal(out, start - lefts.sum(axis=0) @ rights[1])
-    lefts[0] = 0
-    descent.left(lefts[0])
+    # What was lent is given back: the right factor is the first again.
+    np.testing.assert_array_equal(out, start - lefts[0] @ rights[1] - lefts[1] @ rights[0])
+    descent()
+    np.testing.assert_array_equal(out, start - lefts[0] @ rights.sum(axis=0) - lefts[1] @ rights[0])
+    descent.left(np.zeros((3, 4)))
     assert not descent.moves()
+    descent()
+    assert descent.moves()
     for refused, factor in ((descent.left, lefts[0].T), (descent.right, rights[1, :3]), (descent.right, rights[1, 0])):
         with pytest.raises(ValueError, match="shape"):
             refused(factor)
@@ -121,6 +127,31 @@ def test_whether_a_product_moves_anything():
     left[:], right[:] = 0, np.nan
     assert descent.moves()
     assert not out.any()
+
+
+def test_a_product_of_zeros_moves_nothing_however_large_its_factors():
+    left, right = np.zeros((3, 4)), np.full((4, 5), 1e306)
+    assert not Descent(left, right, np.zeros((3, 5))).moves()
+
+
+def test_what_a_caller_does_with_an_array_after_a_step_is_no_concern_of_the_stepper():
+    text = "400 -> 300 relu -> 3 softmax; cross_entropy"
+    params, X, Y = given(64, text)
+    made, other = (choose_stepper(derived(text)[0], 64, target="numpy") for _ in range(2))
+    assert "down_W1.right(X)" in made.source
+    for one in (made, other):
+        for key, value in params.items():
+            one.params[key][...] = value
+    first = X.copy()
+    seen = weakref.ref(first)
+    made.step(first, Y, RATE)
+    first.shape = (64, 400)[::-1]
+    made.step(X, Y, RATE)
+    del first
+    assert seen() is None
+    for _ in range(2):
+        other.step(X, Y, RATE)
+    np.testing.assert_array_equal(made.flat, other.flat)
 
 
 def test_without_that_blas_steps_are_as_right(monkeypatch):

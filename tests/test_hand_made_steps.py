@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from steps import close
-from sympy import Integer, Sum, tanh
+from sympy import And, Integer, Piecewise, Sum, tanh
 
 from codegen.functions import lambdify
 from codegen.numba_stepper import missing
@@ -66,6 +66,36 @@ def steps_are_right(derivation, batch, dtype="float64", passes=ALL):
         for key, gradient in gradients.items():
             close(found[key], gradient, dtype)
     return made.source
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("target", ["scalar", "numba", "numpy"])
+def test_a_choice_by_two_conditions_in_a_gradient(target, batch):
+    """Hard tanh of one unit without bias: the gradient, which has no name of its own, holds an `and`."""
+    if target == "numba" and missing():
+        pytest.skip(missing())
+    x, y = Tensor("x", "input", None, (N, n), (p, s)), Tensor("y", "target", None, (N, q), (p, j))
+    W, cost = Tensor("W", "parameter", None, (q, n), (j, s)), Tensor("J", "cost")
+    z, a = (Tensor(key, "intermediate", None, (N, q), (p, j)) for key in "za")
+    each = Tensor("ell", "loss", None, (N,), (p,))
+    hard = Piecewise((z[p, j], And(z[p, j] >= -1, z[p, j] <= 1)), (-1, z[p, j] < -1), (1, True))
+    equations = (
+        Equation(z, (p, j), Sum(W[j, s] * x[p, s], over(s, n))),
+        Equation(a, (p, j), hard),
+        Equation(each, (p,), Sum((a[p, j] - y[p, j]) ** 2, over(j, q))),
+        Equation(cost, (), Sum(each[p], over(p, N)) / N),
+    )
+    derivation = derive(Program((x, W, y), equations, sizes={n: 1, q: 1}, example=p))
+    if target == "scalar" and batch > 1:
+        pytest.skip("the scalar target takes one example a step")
+    made = choose_stepper(derivation, batch, target=target)
+    for weight, moves in ((0.5, True), (2.0, False), (-2.0, False)):
+        params, X, Y = {"W": np.full((1, 1), weight)}, np.full((batch, 1), 1.5), np.full((batch, 1), 0.25)
+        loss, gradients = lambdify(derivation).loss_and_gradients(params, X, Y)
+        made.params["W"][...] = weight
+        assert made.epoch(X, Y, [np.arange(batch)], RATE)[0] == pytest.approx(loss, rel=1e-14)
+        close(made.params["W"], params["W"] - RATE * gradients["W"])
+        assert made.idle == (-1 if moves else 0)
 
 
 @pytest.mark.parametrize("target", ["scalar", "numba"])

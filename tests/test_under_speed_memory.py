@@ -23,6 +23,8 @@ from steps import (
 )  # fmt: skip
 
 from codegen.numba_stepper import missing
+from codegen.optimizers import OPTIMIZERS
+from codegen.steppers import choose_stepper
 from codegen.training import train
 from codegen.workspace import Workspace
 from symbolic.errors import DataError, DeltaformError, UsageError
@@ -91,7 +93,33 @@ def test_what_does_not_fit_is_refused_and_moves_no_weight(kind, size):
     for rows in (np.array([size] * size), np.array([-1] * size)):
         with pytest.raises(DataError, match="none of 0 to"):
             made.epoch(X, Y, [rows], RATE)
+    for rows in (np.arange(size) + 0.5, np.arange(float(size)), np.ones(size, bool)):
+        with pytest.raises(DataError, match=f"a batch holds {rows.dtype}; it must hold the numbers of rows"):
+            made.epoch(X, Y, [rows], RATE)
+    np.testing.assert_array_equal(made.flat, before)
     step_is_right(made, params, X, Y)
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS)
+def test_numbers_of_rows_may_be_a_list(kind, size):
+    params, X, Y = given(size)
+    one, other = stepper(kind, size, params), stepper(kind, size, params, number=1)
+    for last in (size, 1):
+        batches = [list(range(size))[::-1], list(range(last))]
+        losses = one.epoch(X, Y, batches, RATE)
+        assert list(losses) == list(other.epoch(X, Y, [np.array(rows) for rows in batches], RATE))
+    np.testing.assert_array_equal(one.flat, other.flat)
+
+
+def test_complex_numbers_do_not_get_into_the_weights():
+    """A linear network would take them."""
+    made = choose_stepper(derived("2 -> 1; half_squared_error")[0], 1, target="scalar")
+    X, Y = np.ones((1, 2)), np.ones((1, 1))
+    for bad in ((X + 2j, Y), (X, Y + 2j)):
+        with pytest.raises(DataError, match="is complex128; a step takes plain arrays of real numbers"):
+            made.step(*bad, RATE)
+    made.step(X, Y, RATE)
+    assert made.flat.tolist() == [0.1, 0.1, 0.1]
 
 
 @pytest.mark.parametrize(("kind", "size"), KINDS)
@@ -114,6 +142,32 @@ def test_inputs_may_lie_in_the_weights(kind, size):
     step_is_right(made, params, made.params["W1"][:size], Y)
     made = stepper(kind, size, params)
     step_is_right(made, params, made.flat[: 3 * size].reshape(size, 3), Y)
+
+
+@pytest.mark.parametrize(("kind", "size"), KINDS)
+def test_an_epoch_on_inputs_in_the_weights_is_as_many_steps(kind, size):
+    """The examples are others after each step."""
+    params, _, Y = given(size)
+    one, other = (stepper(kind, size, params, number=number) for number in range(2))
+    batches = [np.arange(size), np.arange(size)[::-1], np.arange(size)]
+    losses = one.epoch(one.params["W1"][:size], Y, batches, RATE)
+    assert list(losses) == [other.step(other.params["W1"][rows], Y[rows], RATE) for rows in batches]
+    np.testing.assert_array_equal(one.flat, other.flat)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("text", [TEXT, "300 -> 200 tanh -> 3 softmax; cross_entropy"])
+def test_inputs_may_lie_where_gradients_are_written(text, optimizer):
+    params, X, Y = given(8, text)
+    one, other = (choose_stepper(derived(text)[0], 8, "float64", optimizer, "numpy", params) for _ in range(2))
+    made = one.gradient
+    for first in (0, max(made.size - X.size, 0)):
+        room = made[first : first + X.size]
+        there = room[: len(room) // X.shape[1] * X.shape[1]].reshape(-1, X.shape[1])[:8]
+        there[...] = X[: len(there)]
+        one.step(there, Y[: len(there)], RATE)
+        other.step(X[: len(there)].copy(), Y[: len(there)], RATE)
+        np.testing.assert_array_equal(one.flat, other.flat)
 
 
 def test_parameters_may_be_views_of_one_buffer_and_gradients_of_another_workspace():

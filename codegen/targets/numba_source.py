@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,9 +129,9 @@ def _unrolled(plan: Plan, dtype: str) -> NumbaCode:
     return NumbaCode("".join(parts), 0, plan.parameters, unrolled=True)
 
 
-def _idle(condition: str) -> list[str]:
+def _idle(conditions: Sequence[str]) -> list[str]:
     """The other gradients are asked for only where the first is zero: as one chain, they would all be computed."""
-    first, *others = condition.split(" and ")
+    first, *others = conditions
     lines = [f"if idle < 0 and {first}:", f"{INDENT}nothing = True"]
     lines += [f"{INDENT}nothing = nothing and {part}" for part in others]
     return [*lines, f"{INDENT}if nothing:", f"{2 * INDENT}idle = step"]

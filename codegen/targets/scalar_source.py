@@ -94,7 +94,7 @@ def _epoch(step: UnrolledStep) -> str:
         f"{INDENT}for {pattern(step.input[0])}, {pattern(step.target[0])} in zip(xs, ys):",
         *(2 * INDENT + line for block in step.body for line in block),
         f"{2 * INDENT}losses.append({step.loss})",
-        *(2 * INDENT + line for line in wrapped(f"if {step.idle} and idle < 0:", "")),
+        *(2 * INDENT + line for line in wrapped(f"if {' and '.join(step.idle)} and idle < 0:", "")),
         f"{3 * INDENT}idle = len(losses) - 1",
         *(2 * INDENT + line for block in step.updates for line in block),
         "except (ArithmeticError, ValueError):",
@@ -123,7 +123,7 @@ def _stepping(step: UnrolledStep) -> str:
         f"{INDENT}except (ArithmeticError, ValueError, TypeError):",
         *(2 * INDENT + line for line in wrapped(f"answer = {names_tuple(step.parameters)}", "")),
         f"{2 * INDENT}continue",
-        *(INDENT + line for line in wrapped(f"if {step.idle}:", "")),
+        *(INDENT + line for line in wrapped(f"if {' and '.join(step.idle)}:", "")),
         f"{2 * INDENT}answer = [answer]",
         *(INDENT + line for block in step.updates for line in block),
     ]

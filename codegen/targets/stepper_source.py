@@ -29,7 +29,7 @@ TRAINING = """train_step and train_epoch for batches of N examples.
 UPDATING = """
     update: moves P down G, by a learning rate."""
 DESCENDING = """
-    descent: descent(A, B, C)() subtracts A B from C, where C lies; its left and right take another A or B. Parameters
+    descent: descent(A, B, C)() subtracts A B from C, where C lies; left and right lend it another A or B. Parameters
     that move in this way have no gradient in G. Where its entries are all 0, the last one too, none has moved."""
 GRADIENTS = """loss_and_gradients for batches of N examples.
 
@@ -136,10 +136,11 @@ class _Writer:
         if not plan.blocks:
             lines += [f'{key} = params["{key}"]' for key in plan.parameters]
         for key, name, turned in self.arguments:
-            if plan.descents and key in self.late:
-                # What it holds is still read when parameters have moved.
+            if plan.blocks and key in self.late:
+                # What it holds is still read when gradients are written, and where those go into the weights, weights.
                 shared = self._once(("function", "may_share_memory"), "np_may_share_memory", "np.may_share_memory")
-                lines += [f"if {shared}({name}, P):", f"{INDENT}{name} = {name}.copy()"]
+                vectors = " or ".join(f"{shared}({name}, {vector})" for vector in "PG"[not plan.descents :])
+                lines += [f"if {vectors}:", f"{INDENT}{name} = {name}.copy()"]
             if key in self.late and turned:
                 self.late[key] = self._name(f"{key}_of_{name}" if key == name else key)
                 lines.append(f"{self.late[key]} = {name}.T")
