@@ -109,7 +109,10 @@ def numba_stepper(
     code = numba_code(planned, name)
     module = cached_module(code.source)
     if not compiled_before(module):
-        (tell or telling(False))(f"compiling with numba; kept in {cache_folder()} for the next time")
+        (tell or telling(False))(
+            "compiling with numba: seconds, minutes for dozens of layers of different sizes; kept in "
+            f"{cache_folder()} for the next time"
+        )
     return NumbaStepper(planned, code, module, name)
 
 

@@ -40,12 +40,12 @@ def _numba_conflict(optimizer: str, batch_size: int | None, dtype: np.dtype) -> 
 
 
 def _scalar_refusal(request: Request) -> str:
-    conflict = _scalar_conflict(request.optimizer, request.batch_size, request.dtype)
+    conflict = _scalar_conflict(*request.settings)
     return conflict or _refusal(request, scalar_source.refusal)
 
 
 def _numba_refusal(request: Request) -> str:
-    conflict = _numba_conflict(request.optimizer, request.batch_size, request.dtype)
+    conflict = _numba_conflict(*request.settings)
     return conflict or _refusal(request, numba_source.refusal)
 
 
@@ -64,7 +64,8 @@ SCALAR = Kind(
 )
 NUMBA = Kind(
     name="numba",
-    law="compiled by numba, the loop over an epoch with it; compiling takes seconds, once, and is kept on disk",
+    law="compiled by numba, the loop over an epoch with it; compiling takes seconds, minutes for dozens of unlike "
+    "layers, once, and is kept on disk",
     refusal=_numba_refusal,
     estimate=lambda request: 1.5 + _operations(request) / 25000,
     make=lambda request: numba_stepper(request.derivation, request.batch_size, request.dtype, request.tell),

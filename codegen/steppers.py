@@ -83,6 +83,10 @@ class Request:
     cache: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
+    def settings(self) -> tuple[str, int, np.dtype]:
+        return self.optimizer, self.batch_size, self.dtype
+
+    @property
     def program(self) -> Program:
         return self.derivation.program
 
@@ -129,7 +133,7 @@ class Kind:
 
 
 def stepper_kinds() -> dict[str, Kind]:
-    """Each kind stands in a file of its own, which imports this one."""
+    """All kinds; their files import this one."""
     from codegen.numpy_stepper import NUMPY
     from codegen.small_kinds import NUMBA, SCALAR
     from codegen.textbook import TEXTBOOK
@@ -187,7 +191,11 @@ def choose_stepper(
         raise UsageError("; ".join(f"target {name!r} cannot serve: {refusal}" for name, refusal in refusals.items()))
     estimates = {kind.name: kind.estimate(request) for kind in able}
     stepper = kinds[min(estimates, key=estimates.__getitem__)].make(request)
-    stepper.why += f"; {_reason(stepper.name, estimates, refusals) if target is None else because}"
+    if target is None:
+        because = _reason(stepper.name, estimates, refusals)
+        unasked = [kind.name for kind in kinds.values() if kind.asked and not kind.conflict(*request.settings)]
+        because += "".join(f"; {name} is taken only where it is asked for" for name in unasked)
+    stepper.why += f"; {because}"
     for key, value in (params or {}).items():
         if key not in request.shapes or np.shape(value) != request.shapes[key]:
             there = listed(f"{name} {shape}" for name, shape in request.shapes.items())

@@ -33,6 +33,7 @@ class Workspace(Uncopied):
     gradients:  the usual keys and shapes, as views of it, in a new dict. Each call overwrites the arrays: copy what is
                 to be kept.
     source:     the text of the code.
+    name, why:  which code it is, "numpy" or "scalar", and one sentence that says so and why.
 
     Close it, or use it in a `with` statement, to give the memory back; afterwards it refuses to compute. Two threads
     need a workspace each.
@@ -58,10 +59,21 @@ class Workspace(Uncopied):
         self._checked["DataError"] = DataError
         self._compute: Any = namespace_of(self._source)["build"](self._flat, self.batch_size, empty)
         self._scalar: Compute | None = None
+        self.name = "numpy"
+        self.why = f"NumPy code generated for batches of {self.batch_size} in {self.dtype.name}, in memory made once"
         microseconds = planned.costs.estimate(planned.graph, planned.listing)
         if passes == ALL and is_served(derivation, self.batch_size, self.dtype, microseconds):
             keys = sorted(planned.wrt, key=lambda key: self._views[key].ctypes.data)
             self._source, self._scalar = scalar_gradients(derivation, keys, self._flat, self._values)
+            self.name = "scalar"
+            self.why = (
+                f"plain Python on floats, estimated to take less than the {microseconds:.3g} us of NumPy code; that "
+                "stands by for what Python refuses to compute"
+            )
+
+    def __repr__(self) -> str:
+        state = "closed" if self._compute is None else self.name
+        return f"<Workspace for batches of {self.batch_size} in {self.dtype.name}: {state}>"
 
     @property
     def batch_size(self) -> int:
@@ -121,18 +133,25 @@ class Workspace(Uncopied):
         names = list(self._shapes)
         if len(arrays) != len(names):
             raise DataError(f"{number_of(len(arrays), 'array')} given; required are {', '.join(names)}")
+        first, shape = arrays[0], self._shapes[names[0]]
+        if isinstance(first, np.ndarray) and first.ndim == len(shape) and first.shape[1:] == shape[1:]:
+            # Else the others would be said not to fit it.
+            self._check_count(names[0], first)
         given = self._checked["_checked"](params, list(zip(names, arrays, strict=True)))
         for name, array in zip(names, given, strict=True):
-            if len(array) != self.batch_size:
-                raise DataError(
-                    f"{name} has {number_of(len(array), 'example')}, but the workspace is for {self.batch_size}; make "
-                    f"another one: functions.workspace({len(array)}, {self.dtype.name!r})"
-                )
+            self._check_count(name, array)
         named = [*((f'params["{key}"]', array) for key, array in params.items()), *zip(names, given, strict=True)]
         for name, array in named:
             if np.may_share_memory(array, self._flat):
                 raise DataError(f"{name} lies in the workspace's memory, which this call writes into; give it a copy")
         return given
+
+    def _check_count(self, name: str, array: NDArray) -> None:
+        if len(array) not in (0, self.batch_size):  # a module says itself that one is empty
+            raise DataError(
+                f"{name} has {number_of(len(array), 'example')}, but the workspace is for {self.batch_size}; make "
+                f"another one: functions.workspace({len(array)}, {self.dtype.name!r})"
+            )
 
     def close(self) -> None:
         """Give the memory back. Gradients that somebody holds stay as they are."""

@@ -283,3 +283,20 @@ def test_one_example_of_a_thin_network_however_deep(depth):
     assert value == pytest.approx(loss, rel=1e-12)
     for key, gradient in gradients.items():
         np.testing.assert_allclose(found[key], gradient, rtol=1e-11, atol=1e-15)
+
+
+def test_it_says_what_it_is():
+    derivation = derive(Network.parse("2 -> 3 tanh -> 1; half_squared_error"))
+    one, many = Workspace(derivation, 1), Workspace(derivation, 7, "float32")
+    assert (one.name, many.name) == ("scalar", "numpy")
+    assert "plain Python on floats" in one.why and "NumPy code generated for batches of 7 in float32" in many.why
+    assert repr(many) == "<Workspace for batches of 7 in float32: numpy>"
+    many.close()
+    assert repr(many) == "<Workspace for batches of 7 in float32: closed>"
+
+
+def test_an_input_of_another_count_is_to_blame_and_not_the_target():
+    functions = lambdify(derive(Network.parse("2 -> 3 tanh -> 1; half_squared_error")))
+    workspace, params = functions.workspace(5), initialize(functions.derivation)
+    with pytest.raises(DataError, match="X has 7 examples, but the workspace is for 5"):
+        workspace.loss_and_gradients(params, np.ones((7, 2)), np.ones((5, 1)))
