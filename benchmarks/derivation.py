@@ -24,6 +24,7 @@ from functools import partial
 from itertools import pairwise
 
 import sympy
+from options import count
 from sympy.core.cache import clear_cache
 
 from codegen.source import module_source
@@ -190,13 +191,6 @@ def arguments() -> argparse.Namespace:
         help="of the hidden layers, in turn (default: tanh); one or more of %(choices)s",
     )  # fmt: skip
     return parser.parse_args()
-
-
-def count(text: str) -> int:
-    """A whole number from 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number from 1")
-    return int(text)
 
 
 def main() -> None:

@@ -18,6 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from options import count
+
 ROOT = Path(__file__).resolve().parent.parent
 NETWORK = "784 -> 128 relu -> 64 relu -> 10 softmax; cross_entropy"
 DERIVE = f"from symbolic import Network, derive; derivation = derive(Network.parse({NETWORK!r}))"
@@ -47,7 +49,10 @@ print(time.perf_counter() - started)
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15, help="fresh processes a row; the minimum counts")
+    parser.add_argument(
+        "--rounds", type=count, default=15, metavar="R",
+        help="fresh processes a row; the minimum counts (default: %(default)s)",
+    )  # fmt: skip
     rounds = parser.parse_args().rounds
     with tempfile.TemporaryDirectory() as compiled, tempfile.TemporaryDirectory() as empty:
         for statement in ADDED.values():

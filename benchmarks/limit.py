@@ -59,6 +59,8 @@ def limit(workload: Workload, dtype: str) -> Callable[[int], None]:
         source.write_text(SOURCE.replace("REAL", real))
         try:
             subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", library, source], check=True, capture_output=True)
+        except FileNotFoundError as error:
+            raise OSError("there is no C compiler: cc") from error
         except subprocess.CalledProcessError as error:
             raise OSError(f"cc cannot compile limit.c: {error.stderr.decode()[:300]}") from error
         run = ctypes.CDLL(str(library)).run

@@ -6,6 +6,9 @@
 For each workload and dtype all variants are in one process and take turns in an order drawn anew for each round. A cell
 says how many times longer a step takes without the pass, by the minima; a dash says that the code is the same then.
 `none` is the code without any pass. L3 is W3 with leaky ReLU, for a pass that the others have no use for.
+
+Minima over a handful of rounds say nothing about cells near 1. The report has the rounds of each column; large networks
+need more --seconds: W4 has fewest.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from training import NAMES, add_options, can_write, clocked, in_child, machine
+from options import NAMES, add_options, can_write, in_child
+from training import clocked, machine
 
 
 def main() -> int:
@@ -35,15 +39,23 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    layout = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="passes.py", description=__doc__, formatter_class=layout)
-    add_options(parser, seconds=10.0, names=(*NAMES, "L3"))
+    from codegen.passes import PASSES
+
+    width = max(map(len, PASSES))
+    parser = argparse.ArgumentParser(
+        prog="passes.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="\n".join(["passes:", *(f"  {name:{width}}  {one.law}" for name, one in PASSES.items())]),
+    )  # fmt: skip
+    add_options(
+        parser, seconds=10.0, names=(*NAMES, "L3"),
+        threads="of BLAS; where the system can bind a process to processors (Linux), everything runs on so many",
+    )  # fmt: skip
     return parser
 
 
 def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str, Any]:
-    """results[workload dtype]: microseconds a step with all passes, and for each pass how many times as many without
-    it; None where the code is the same.
+    """results[workload dtype]: microseconds a step with all passes, the rounds, and for each pass how many times as
+    many microseconds without it; None where the code is the same.
     """
     import numpy as np
     from workloads import WORKLOADS, Workload
@@ -80,12 +92,14 @@ def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str
                     other = made(without(name))
                     if name == "aligned" or other.source != whole.source:
                         jobs[name, "step"] = job(other)
-                times = clocked(jobs, workload.repeats, seconds)
+                times, rounds = clocked(jobs, workload.repeats, seconds)
                 base = times["all", "step"]
                 ratios = {
                     name: times[name, "step"] / base if (name, "step") in times else None for name in (*PASSES, "none")
                 }
-                results[f"{workload.name} {dtype}"] = {"all": round(base * 1e6, 2), "without": ratios}
+                results[f"{workload.name} {dtype}"] = {
+                    "all": round(base * 1e6, 2), "rounds": rounds, "without": ratios,
+                }  # fmt: skip
                 print(f"measured {workload.name} {dtype}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("interrupted; what was measured until then follows", file=sys.stderr)
@@ -103,6 +117,7 @@ def report(found: dict[str, Any]) -> None:
     heads = [name.replace("float", "f") for name in results]
     print(f"  {'':22}" + "".join(f"{head:>9}" for head in heads))
     print(f"  {'all passes':22}" + "".join(f"{one['all']:9.1f}" for one in results.values()))
+    print(f"  {'rounds':22}" + "".join(f"{one['rounds']:9}" for one in results.values()))
     for name in next(iter(results.values()))["without"]:
         cells = ["-" if one["without"][name] is None else f"{one['without'][name]:.3f}" for one in results.values()]
         print(f"  {name:22}" + "".join(f"{cell:>9}" for cell in cells))

@@ -8,6 +8,7 @@ the usual keys and shapes; `gradients()` those last computed.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -97,7 +98,7 @@ def module(workload: Workload, dtype: str) -> Competitor:
 
 
 def stepper(target: str) -> Callable[[Workload, str], Competitor]:
-    """deltaform's own training code, of one target."""
+    """deltaform's own training code, of one target; its gradients where a workspace chooses the same code."""
 
     def make(workload: Workload, dtype: str) -> Competitor:
         from codegen.functions import lambdify
@@ -121,8 +122,8 @@ def stepper(target: str) -> Callable[[Workload, str], Competitor]:
             one.epoch(X, Y, rows[count], rate)
 
         found = Competitor(None, step, epoch, lambda: dict(one.params), None, one.why)
-        if target == "numpy":
-            space = lambdify(derivation).workspace(batch, dtype)
+        space = lambdify(derivation).workspace(batch, dtype)
+        if space.name == target:
             params, (one_x, one_y), last = workload.params(dtype), first, {}
 
             def gradient(count: int) -> None:
@@ -140,7 +141,7 @@ def torch_eager(workload: Workload, dtype: str, compiled: bool = False) -> Compe
     """PyTorch: modules, autograd, and its own SGD; `compiled`: the forward pass with the loss through torch.compile."""
     import torch
 
-    torch.set_num_threads(2)
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     kind = {"float32": torch.float32, "float64": torch.float64}[dtype]
     hidden = {"relu": torch.nn.ReLU, "tanh": torch.nn.Tanh, "sigmoid": torch.nn.Sigmoid}[workload.hidden]
     layers: list[Any] = []

@@ -92,8 +92,11 @@ def main() -> int:
     try:
         found = json.loads(Path(arguments.file).read_text())
         text = "\n\n".join((markdown(found), about(found), ratios(found)))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        print(f"{arguments.file} cannot be read as what training.py writes: {error!r}", file=sys.stderr)
+    except OSError as error:
+        print(f"{arguments.file} cannot be read: {error.strerror}", file=sys.stderr)
+        return 2
+    except (ValueError, LookupError, TypeError, AttributeError):
+        print(f"{arguments.file} is not a file of training.py; make one: training.py --json FILE", file=sys.stderr)
         return 2
     print(text)
     return 0

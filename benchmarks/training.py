@@ -7,7 +7,7 @@ For each workload and dtype, everybody computes loss and gradients of one batch,
 batch, and steps through eight batches as an epoch. All are in one process and take turns in an order drawn anew for
 each round; the minimum over the rounds counts, and only ratios mean anything. Before a clock starts, gradients and
 parameters after some steps are held against a float64 reference written out by hand. Who is not installed is left out
-and named.
+and named. deltaform's gradients are those of a workspace, which chooses its code: they stand in the row of that code.
 """
 
 from __future__ import annotations
@@ -17,20 +17,17 @@ import json
 import os
 import platform
 import random
-import signal
-import subprocess
 import sys
+import textwrap
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from options import add_options, can_write, in_child
 from tables import LIMIT, least, ratios
 
-# These may pin kernels that are slower than what the processor has; a child process runs without them.
-PINS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-NAMES = ("W1", "W2", "W3", "W4", "W5")
-DTYPES = ("float32", "float64")
 KINDS = ("gradient", "step", "epoch")
 TOLERANCE = {"float32": 2e-4, "float64": 1e-9}
 # A round takes every competitor once; as many steps as take about this many seconds.
@@ -42,78 +39,51 @@ def main() -> int:
     code = in_child(arguments.threads)
     if code is not None:
         return code
-    if not can_write(arguments.json, arguments.plot):
+    if not can_write(arguments.json, arguments.plot) or not can_plot(arguments.plot):
         return 2
     found = measure(arguments.workloads, arguments.dtypes, arguments.seconds)
     report(found)
     if arguments.json is not None:
         Path(arguments.json).write_text(json.dumps(found, indent=1) + "\n")
-    if arguments.plot is not None:
+    if arguments.plot is not None and found["results"]:
         plot(found, arguments.plot)
     return 0
-
-
-def can_write(*paths: str | None) -> bool:
-    """Whether the folder of each file exists; says which does not."""
-    missing = [path for path in paths if path is not None and not Path(path).parent.is_dir()]
-    for path in missing:
-        print(f"the folder of {path} does not exist", file=sys.stderr)
-    return not missing
-
-
-def in_child(threads: int) -> int | None:
-    """Run this command again in a child process whose BLAS may choose its kernels, and return its exit code; None in
-    the child itself.
-    """
-    if os.environ.get("DELTAFORM_BENCHMARK_CHILD") == "1":
-        return None
-    environment = {key: value for key, value in os.environ.items() if key not in PINS}
-    environment |= {"DELTAFORM_BENCHMARK_CHILD": "1", "OMP_NUM_THREADS": str(threads)}
-    with subprocess.Popen([sys.executable, *sys.argv], env=environment) as child:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the child, which reports what it has
-        return child.wait()
-
-
-def _above_zero(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"must be above 0, not {text}")
-    return value
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be a whole number from 1, not {text}")
-    return value
-
-
-def add_options(parser: argparse.ArgumentParser, seconds: float, names: tuple[str, ...] = NAMES) -> None:
-    """What is measured, for how long, with how many threads, and where the numbers go."""
-    parser.add_argument("--workloads", nargs="+", choices=names, default=names, help="which (default: all)")
-    parser.add_argument("--dtypes", nargs="+", choices=DTYPES, default=DTYPES, help="(default: both)")
-    parser.add_argument(
-        "--seconds", type=_above_zero, default=seconds, help=f"for each workload and dtype (default: {seconds:g})"
-    )
-    parser.add_argument("--threads", type=_count, default=2, help="of BLAS, torch and JAX (default: 2)")
-    parser.add_argument("--json", metavar="FILE", help="write all numbers here")
 
 
 def _parser() -> argparse.ArgumentParser:
     layout = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(prog="training.py", description=__doc__, formatter_class=layout)
-    add_options(parser, seconds=20.0)
-    parser.add_argument("--plot", metavar="FILE.png", help="draw the ratios to the limit")
+    add_options(
+        parser, seconds=20.0,
+        threads="of BLAS, torch and JAX; where the system can bind a process to processors (Linux), everything runs on "
+        "so many, and elsewhere JAX takes as many as it likes",
+    )  # fmt: skip
+    parser.add_argument("--plot", metavar="FILE.png", help="draw the ratios to the limit; other endings: .pdf, .svg")
     return parser
+
+
+def can_plot(path: str | None) -> bool:
+    """Whether Matplotlib is there and writes files with this ending; says what is wrong."""
+    if path is None:
+        return True
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+    except ImportError:
+        print("--plot needs matplotlib: pip install matplotlib", file=sys.stderr)
+        return False
+    known = sorted(FigureCanvasAgg.get_supported_filetypes())
+    if Path(path).suffix.lower().removeprefix(".") in known:
+        return True
+    print(f"{path} must end in one of {', '.join(f'.{ending}' for ending in known)}", file=sys.stderr)
+    return False
 
 
 def machine() -> dict[str, Any]:
     """Processor, versions, and the kernels that BLAS runs."""
     import numpy
 
-    from codegen.wording import number_of
-
     made: dict[str, Any] = {"python": platform.python_version(), "numpy": numpy.__version__, "cores": os.cpu_count()}
+    made["threads"] = int(os.environ["OMP_NUM_THREADS"])
     try:
         text = Path("/proc/cpuinfo").read_text()
         made["processor"] = next(line.split(":")[1].strip() for line in text.splitlines() if "model name" in line)
@@ -124,23 +94,43 @@ def machine() -> dict[str, Any]:
     except ImportError:
         made["kernel"] = "unknown: pip install threadpoolctl"
     else:
-        pools = [pool for pool in threadpool_info() if pool.get("user_api") == "blas"]
-        kernels = [f"{p.get('architecture')} ({number_of(p['num_threads'], 'thread')})" for p in pools]
-        made["kernel"] = ", ".join(kernels) or "none"
+        made["kernel"] = kernels(pool for pool in threadpool_info() if pool.get("user_api") == "blas") or "none"
     for name in ("torch", "jax", "sklearn", "numba"):
         if name in sys.modules:
             made[name] = sys.modules[name].__version__
     return made
 
 
+def kernels(pools: Iterable[Mapping[str, Any]]) -> str:
+    """The kernels of each BLAS, as threadpoolctl lists them, and whose it is; named once where they are the same."""
+    from codegen.wording import number_of
+
+    said = {p["filepath"]: f"{p.get('architecture')} ({number_of(p['num_threads'], 'thread')})" for p in pools}
+    if len(set(said.values())) == 1:
+        return next(iter(said.values()))
+    return ", ".join(f"{_owner(Path(path))} {kernel}" for path, kernel in said.items())
+
+
+def _owner(library: Path) -> str:
+    """Whose library it is, by its folder: wheels have theirs in numpy.libs or numpy/.dylibs."""
+    owners = {"numpy": "NumPy's", "scipy": "SciPy's"}
+    folders = [part.partition(".")[0] for part in reversed(library.parent.parts)]
+    return next((owners[folder] for folder in folders if folder in owners), f"{library.name}:")
+
+
 def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str, Any]:
-    """Microseconds a step: results[workload dtype][competitor][kind]; who is missing, and why."""
+    """Microseconds a step: results[workload dtype]["times"][competitor][kind]; who could not serve, and why; who is
+    not installed, and how one installs it.
+    """
     import limit
     from peers import OURS, PEERS
     from workloads import WORKLOADS
 
+    from symbolic.errors import MissingExtra
+
     results: dict[str, Any] = {}
     missing: dict[str, str] = {}
+    uninstalled: dict[str, str] = {}
     try:
         for workload in WORKLOADS:
             for dtype in dtypes if workload.name in workloads else ():
@@ -150,11 +140,14 @@ def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str
                     try:
                         one = make(workload, dtype)
                         check(workload, dtype, one)
-                    except ImportError as error:
-                        missing[name] = f"not installed ({error})"
+                    except MissingExtra as error:
+                        uninstalled[name] = str(error)
                         continue
                     except Exception as error:  # a peer that fails is named, and the others are timed
-                        missing[f"{name}, {workload.name} {dtype}"] = f"{type(error).__name__}: {str(error)[:160]}"
+                        if package := package_of(error):
+                            uninstalled[name] = f"pip install {package}"
+                        else:
+                            missing[f"{name}, {workload.name} {dtype}"] = f"{type(error).__name__}: {error}"
                         continue
                     said[name] = one.said
                     jobs |= {(name, kind): getattr(one, kind) for kind in KINDS if getattr(one, kind) is not None}
@@ -162,15 +155,25 @@ def measure(workloads: list[str], dtypes: list[str], seconds: float) -> dict[str
                     jobs[LIMIT, "step"] = limit.limit(workload, dtype)
                 except OSError as error:
                     missing[LIMIT] = str(error)
-                times = clocked(jobs, workload.repeats, seconds)
+                times, rounds = clocked(jobs, workload.repeats, seconds)
                 table: dict[str, dict[str, float]] = {}
                 for (name, kind), value in times.items():
                     table.setdefault(name, {})[kind] = round(value * 1e6, 3)
-                results[f"{workload.name} {dtype}"] = {"title": workload.title, "times": table, "said": said}
+                results[f"{workload.name} {dtype}"] = {
+                    "title": workload.title, "rounds": rounds, "times": table, "said": said,
+                }  # fmt: skip
                 print(f"measured {workload.name} {dtype}", file=sys.stderr, flush=True)
     except KeyboardInterrupt:
         print("interrupted; what was measured until then follows", file=sys.stderr)
-    return {"machine": machine(), "missing": missing, "results": results}
+    return {"machine": machine(), "missing": missing, "uninstalled": uninstalled, "results": results}
+
+
+def package_of(error: Exception) -> str:
+    """The package, as pip calls it, that is not installed; "" where an error says something else."""
+    if not isinstance(error, ModuleNotFoundError) or error.name is None:
+        return ""
+    name = error.name.partition(".")[0]
+    return "" if find_spec(name) else {"sklearn": "scikit-learn"}.get(name, name)
 
 
 def check(workload: Any, dtype: str, one: Any) -> None:
@@ -202,8 +205,10 @@ def check(workload: Any, dtype: str, one: Any) -> None:
 
 def clocked(
     jobs: Mapping[tuple[str, str], Callable[[int], Any]], repeats: int, seconds: float
-) -> dict[tuple[str, str], float]:
-    """Seconds a step, the minimum over rounds in which each job has its turn, in an order drawn anew."""
+) -> tuple[dict[tuple[str, str], float], int]:
+    """Seconds a step, the minimum over rounds in which each job has its turn, in an order drawn anew; how many rounds
+    there were.
+    """
     best = dict.fromkeys(jobs, float("inf"))
     counts = {}
     for name, job in jobs.items():
@@ -223,7 +228,7 @@ def clocked(
             jobs[name](counts[name])
             best[name] = min(best[name], (time.perf_counter() - started) / counts[name])
         rounds += 1
-    return best
+    return best, rounds
 
 
 def report(found: Mapping[str, Any]) -> None:
@@ -233,7 +238,8 @@ def report(found: Mapping[str, Any]) -> None:
     for name, one in found["results"].items():
         times = one["times"]
         base = times.get(LIMIT, {}).get("step")
-        print(f"\n{one['title']}, {name.split()[1]}: microseconds a step (times the limit)")
+        heading = f"{one['title']}, {name.split()[1]}, {one['rounds']} rounds"
+        print(f"\n{heading}: microseconds a step (times the limit)")
         wide = max(len(who) for who in times)
         print(f"  {'':{wide}}" + "".join(f"{kind:>22}" for kind in KINDS))
         for who, row in times.items():
@@ -251,7 +257,11 @@ def report(found: Mapping[str, Any]) -> None:
     if found["missing"]:
         print("\nleft out:")
         for who, why in found["missing"].items():
-            print(f"  {who}: {why}")
+            print(f"  {who}: {textwrap.shorten(why, 160, placeholder=' ...')}")
+    if found["uninstalled"]:
+        print("\nnot installed:")
+        for how in dict.fromkeys(found["uninstalled"].values()):
+            print(f"  {', '.join(who for who, its in found['uninstalled'].items() if its == how)}: {how}")
 
 
 def plot(found: Mapping[str, Any], path: str) -> None:
