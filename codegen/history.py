@@ -93,11 +93,11 @@ class History:
     """
 
     settings: Settings
-    params: Arrays
-    state: State
-    random: dict[str, Any]
+    params: Arrays = field(repr=False)
+    state: State = field(repr=False)
+    random: dict[str, Any] = field(repr=False)
     sense: str = "minimise"
-    step_losses: list[float] = field(default_factory=list)
+    step_losses: list[float] = field(default_factory=list, repr=False)
     epochs: list[Epoch] = field(default_factory=list)
     batches: int = 0
     seconds: float = 0.0

@@ -57,10 +57,13 @@ def _html(page: Page, katex: bool | None = None) -> str:
         try:
             require_math_core()
             katex = False
-        except MissingExtra as missing:
+        except MissingExtra:
             katex = True
             warnings.warn(
-                f"formulas are set by KaTeX, by a script in the page, because {missing}", DeltaformWarning, stacklevel=5
+                "formulas are set by KaTeX, by a script in the page, since math-core is not installed; for MathML, which "
+                "needs no script: pip install 'deltaform[html]'; without this warning: --katex, in Python katex=True",
+                DeltaformWarning,
+                stacklevel=5,
             )
     return write_html(page, katex=katex)
 
