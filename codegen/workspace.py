@@ -100,7 +100,7 @@ class Workspace(Uncopied):
 
         Raises:
             DataError: an array that does not fit, in shape, dtype, number of examples or values, or that lies in this
-                       workspace's own memory.
+                       workspace's own memory, where the code would write over it before it is read.
             UsageError: the workspace is closed.
         """
         if self._scalar is not None:
