@@ -60,8 +60,8 @@ def _html(page: Page, katex: bool | None = None) -> str:
         except MissingExtra:
             katex = True
             warnings.warn(
-                "formulas are set by KaTeX, by a script in the page, since math-core is not installed; for MathML, which "
-                "needs no script: pip install 'deltaform[html]'; without this warning: --katex, in Python katex=True",
+                "formulas are set by KaTeX, by a script in the page, since math-core is not installed; for MathML, "
+                "which needs no script: pip install 'deltaform[html]'; to be rid of this warning: --katex, katex=True",
                 DeltaformWarning,
                 stacklevel=5,
             )
