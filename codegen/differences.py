@@ -13,13 +13,14 @@ Sources: central differences and their extrapolation, W. H. Press et al., "Numer
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 
-from symbolic.errors import DataError
+from symbolic.errors import DataError, UsageError
 
 EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 # Units in the last place that any loss may be wrong by, and how often it is looked at what else it loses.
@@ -28,10 +29,39 @@ LAST_PLACES, SHAKES = 4, 8
 SAFETY = 4
 # The step is doubled so many times at most, from 6e-6 to 1.6.
 DOUBLINGS = 18
-# A step is divided by 4 so many times to look for kinks, from 6e-6 to 1.5e-9.
-NARROWINGS = 6
+# To look for kinks, a step is made 4 times as long and divided by 4 so many times, from 2.5e-2 to 1.5e-9.
+RUNGS = 6
 
 Loss = Callable[[dict[str, np.ndarray]], complex]
+
+
+@dataclass
+class Rung:
+    """A difference over one step h: the derivative, and how wrong it may be.
+
+    bend:     how far the differences of both sides are from their mean.
+    rounding: by the rounding of the loss.
+    cut:      by the length of the step, as a step a quarter of it shows.
+    """
+
+    h: float
+    near: float
+    bend: float
+    rounding: float
+    cut: float = 0.0
+
+    @property
+    def width(self) -> float:
+        return self.bend + self.rounding + self.cut
+
+
+def _is_kinked(rungs: Sequence[Rung], derivative: float, doubt: float, h: float) -> bool:
+    """Where the loss is smooth, the bend of a step is a quarter of that of the step before."""
+    pairs = pairwise(rungs)
+    bent = any(
+        min(a.bend / a.rounding, b.bend / b.rounding) > 1 and b.bend > a.bend / 2 for a, b in pairs if a.rounding
+    )
+    return bent or any(abs(rung.near - derivative) > doubt + rung.rounding for rung in rungs if rung.h < h)
 
 
 @dataclass(frozen=True)
@@ -65,7 +95,9 @@ class Measured:
             self.at({key: array * (1 + EPS * random.choice([-1, 1], array.shape)) for key, array in floats.items()})
             for _ in range(SHAKES)
         ]
-        return float(max(abs(value - self.here) for value in values))
+        moved = [float(abs(value - self.here)) for value in values]
+        # Where the loss is defined on one side only, as a root at 0, some tell nothing.
+        return max((one for one in moved if np.isfinite(one)), default=np.inf)
 
 
 @dataclass(frozen=True)
@@ -132,31 +164,47 @@ class Element:
                 error = SAFETY * max(abs(row[-1] - last), abs(row[-1] - coarser)) + rounding
                 if error < doubt:
                     best, doubt = row[-1], error
-            if finer:
+            if finer and np.isfinite(doubt):
                 yield best, doubt
 
-    def kinked(self, derivative: float, doubt: float) -> tuple[float, float, float] | None:
-        """A better derivative from shorter steps, if these show a kink: with how far those of both sides are from it,
-        and what it may be wrong by. None if they show none.
+    def nearer(self, derivative: float, doubt: float, given: float, limit: float) -> tuple[Rung, bool] | None:
+        """The difference that says most about `given`, and whether it excludes it, if steps show a kink; None if not.
 
-        derivative, doubt: what longer steps gave. There is a kink where shorter steps give another derivative than
-        that, or where those of both sides do not approach each other, as they do where the loss is smooth.
+        derivative, doubt: what longer and longer steps gave. There is a kink where shorter steps give another
+        derivative than that, or where those of both sides do not approach each other as they do where the loss is
+        smooth. A step excludes `given`, unless a shorter one that is exact enough does not.
         """
-        if self._is_complex:
+        rungs = [] if self._is_complex else self._ladder()
+        if not _is_kinked(rungs, derivative, doubt, self.h):
             return None
-        best: tuple[float, float, float] | None = None
-        is_kinked, bend, here = False, np.inf, float(np.real(self.measured.here))
-        for narrowing in range(1, NARROWINGS + 1):
-            h = self.h / 4**narrowing
-            upper, lower = self._sides(h)
+        excess = [abs(given - rung.near) - limit * max(abs(given), abs(rung.near)) - rung.width for rung in rungs]
+        outside = [rung for rung, over in zip(rungs, excess, strict=True) if over > 0]
+        inside = [rung for rung in rungs if rung not in outside]
+        for rung, over in zip(rungs, excess, strict=True):
+            if over > 0 and not any(other.h < rung.h and other.rounding < over / 2 for other in inside):
+                return min(outside, key=lambda rung: rung.width), True
+        return min(inside, key=lambda rung: rung.width), False
+
+    def _ladder(self) -> list[Rung]:
+        """Differences over steps, each a quarter of the one before."""
+        found: list[Rung] = []
+        here = float(np.real(self.measured.here))
+        for power in range(RUNGS, -RUNGS - 1, -1):
+            h = self.h * 4.0**power
+            if (self._base + h) - (self._base - h) == 0:
+                break
+            # Further away the loss may overflow.
+            with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+                upper, lower = self._sides(h)
             near, height = self._quotient(upper, lower, h)
-            before, bend = bend, abs(float(np.real(upper + lower)) - 2 * here) / (2 * h)
+            bend = abs(float(np.real(upper)) / 2 + float(np.real(lower)) / 2 - here) / h
             rounding = SAFETY * (LAST_PLACES * EPS * height + self.measured.unsteadiness) / h
-            is_kinked |= abs(near - derivative) > doubt + rounding
-            is_kinked |= bend > rounding and 0.75 * before < bend < np.inf
-            if best is None or bend + rounding < best[1] + best[2]:
-                best = near, bend, rounding
-        return best if is_kinked else None
+            if np.isfinite(near) and np.isfinite(bend) and np.isfinite(rounding):
+                found.append(Rung(h, near, bend, rounding))
+        for longer, shorter in pairwise(found):
+            apart = abs(longer.near - shorter.near) + 2 * abs(longer.bend - shorter.bend)
+            longer.cut = shorter.cut = apart  # of all but the last it is replaced by that of the next pair
+        return found
 
     def _difference(self, h: float) -> tuple[float, float]:
         """The derivative from one step, and the largest loss that it is made from; NaN or infinity if one is that."""
@@ -172,6 +220,11 @@ class Element:
     def _quotient(self, upper: complex, lower: complex, h: float) -> tuple[float, float]:
         height = float(np.maximum(abs(upper), abs(lower)))
         moved = (self._base + h) - (self._base - h)
+        if moved == 0:
+            raise UsageError(
+                f"a step of {h:g} does not move params[{self.key!r}]{list(self.index)}, which is {self._base:g}; take "
+                "a longer one"
+            )
         return (float(np.real(upper - lower)) / moved if np.isfinite(height) else np.nan), height
 
     def _at(self, displacement: complex) -> complex:

@@ -207,7 +207,7 @@ def test_a_wrong_gradient_of_a_loss_that_stays_zero_differs():
 def test_wrong_gradients_of_ordinary_size_are_found_with_few_more_losses():
     calls = []
     check_gradients(lambda moved: calls.append(1) or loss(moved), {"w": 2 * RIGHT["w"]}, PARAMS)
-    assert len(calls) <= 2 * RIGHT["w"].size + 28
+    assert len(calls) <= 2 * RIGHT["w"].size + 40
 
 
 def test_of_many_parameters_a_few_are_named():
@@ -316,6 +316,76 @@ def test_at_a_kink_what_lies_between_both_slopes_is_undecided():
     given[0] = 0.0
     check = check_gradients(lambda moved: bent(0, moved), {"w": given}, params).checks[0]
     assert check.numeric == pytest.approx(1.5) and check.doubt == pytest.approx(1.5)
+
+
+def verdict(loss, given, at=0.0, **options):
+    params = {"w": np.array([float(at)])}
+    report = check_gradients(lambda p: loss(float(p["w"][0])), {"w": np.array([float(given)])}, params, **options)
+    return report.checks[0].verdict
+
+
+@pytest.mark.parametrize(
+    ("loss", "slopes"),
+    [
+        (lambda w: max(0, w) - w**2, (0, 1)),
+        (lambda w: max(0, w) + np.cos(w), (0, 1)),
+        (lambda w: 2 + abs(w) - w**2, (-1, 1)),
+        (lambda w: max(0, w) + 0.1 * min(w + 5e-7, 0), (0, 1)),
+        (lambda w: max(0, w) + w**2, (0, 1)),
+    ],
+)
+def test_at_a_kink_curvature_excludes_neither_slope(loss, slopes):
+    for slope in slopes:
+        assert verdict(loss, slope) == "undecided"
+    for wrong in (slopes[0] - 0.2, slopes[1] + 0.2):
+        assert verdict(loss, wrong) == "DIFFERS"
+
+
+def test_right_gradients_beside_kinks_of_every_size_do_not_differ():
+    for a in np.linspace(0.3, 0.7, 41):
+        assert verdict(lambda w, a=a: 100 + a * w + max(0, w - 1.1e-8), a) != "DIFFERS"
+    assert verdict(lambda w: 1e4 + w + 1e-4 * max(0, w - 1e-6), 1) != "DIFFERS"
+    assert verdict(lambda w: 1e6 + w + 1e-2 * max(0, w - 1e-6), 1) != "DIFFERS"
+
+
+def test_steep_losses():
+    for steepness in (3e4, 1e5):
+        assert verdict(lambda w, s=steepness: np.tanh(s * w), steepness) != "DIFFERS"
+        assert verdict(lambda w, s=steepness: np.tanh(s * w), 1.01 * steepness) != "agrees"
+    assert verdict(lambda w: np.clip(w, -1e-6, 1e-6), 1) == "agrees"
+    assert verdict(lambda w: np.clip(w, -1e-6, 1e-6), 1.001) == "DIFFERS"
+    assert verdict(lambda w: 1 + w**2 + np.clip(w, -1e-8, 1e-8), 1) != "DIFFERS"
+
+
+def test_a_loss_that_is_defined_on_one_side_only_hides_no_wrong_zero():
+    params = {"w": np.array([3.0]), "p": np.array([1.0])}
+
+    def loss(p):
+        with np.errstate(invalid="ignore"):
+            return float((p["w"] ** 2).sum() + np.sqrt(1 - p["p"]).sum())
+
+    assert check_gradients(loss, {"w": np.zeros(1)}, params).checks[0].verdict == "DIFFERS"
+    assert check_gradients(loss, {"w": np.full(1, 6.0)}, params).ok
+
+
+def test_a_loss_that_stood_still_on_a_few_steps_only_is_not_known():
+    assert verdict(lambda w: 1e12 + w if abs(w) < 1e-5 else np.inf, 0) == "undecided"
+
+
+def test_gradients_that_are_no_real_numbers_or_none_are_refused():
+    for params, given, message in (
+        (np.ones(1), np.array([2 + 5j]), "holds complex128; a gradient is real numbers"),
+        (np.ones((0, 3)), np.ones((0, 3)), "has no element"),
+    ):
+        with pytest.raises(DataError, match=message):
+            check_gradients(lambda p: float((p["w"] ** 2).sum()), {"w": given}, {"w": params})
+
+
+def test_a_step_that_is_lost_in_the_parameter_is_refused():
+    for step, at in ((1e-8, 1e9), (1e-20, 1.0)):
+        with pytest.raises(UsageError, match=r"does not move params\['w'\]\[0\].*take a longer one"):
+            verdict(lambda w: w**2, 2 * at, at, step=step)
+    assert verdict(lambda w: w**2, 3e7, 1e7, step=1e-6) == "DIFFERS"
 
 
 def test_right_gradients_of_relu_networks_are_not_called_wrong():
