@@ -341,6 +341,19 @@ def test_at_a_kink_curvature_excludes_neither_slope(loss, slopes):
         assert verdict(loss, wrong) == "DIFFERS"
 
 
+def test_where_units_are_exactly_0_right_gradients_do_not_differ():
+    """Where all units of a layer are dead, those of the next are at their bias, 0: each slope is that of one side."""
+    derivation = derive(Network.parse("2 -> 4 relu -> 4 relu -> 1; squared_error"))
+    functions, found = lambdify(derivation), []
+    for seed in range(30):
+        random = np.random.default_rng(seed)
+        params, X, Y = initialize(derivation, seed), random.normal(size=(300, 2)), random.normal(size=(300, 1))
+        _, gradients = functions.loss_and_gradients(params, X, Y)
+        report = check_gradients(lambda moved, X=X, Y=Y: functions.loss(moved, X, Y), gradients, params)
+        found += [check.verdict for check in report.checks]
+    assert "DIFFERS" not in found and "undecided" in found
+
+
 def test_right_gradients_beside_kinks_of_every_size_do_not_differ():
     for a in np.linspace(0.3, 0.7, 41):
         assert verdict(lambda w, a=a: 100 + a * w + max(0, w - 1.1e-8), a) != "DIFFERS"

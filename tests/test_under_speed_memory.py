@@ -156,17 +156,18 @@ def test_an_epoch_on_inputs_in_the_weights_is_as_many_steps(kind, size):
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("text", [TEXT, "300 -> 200 tanh -> 3 softmax; cross_entropy"])
-def test_inputs_may_lie_where_gradients_are_written(text, optimizer):
-    params, X, Y = given(8, text)
-    one, other = (choose_stepper(derived(text)[0], 8, "float64", optimizer, "numpy", params) for _ in range(2))
-    made = one.gradient
-    for first in (0, max(made.size - X.size, 0)):
-        room = made[first : first + X.size]
-        there = room[: len(room) // X.shape[1] * X.shape[1]].reshape(-1, X.shape[1])[:8]
-        there[...] = X[: len(there)]
-        one.step(there, Y[: len(there)], RATE)
-        other.step(X[: len(there)].copy(), Y[: len(there)], RATE)
+def test_inputs_may_lie_where_gradients_are_written(optimizer):
+    """The stepper reads them in place, and so may have written there before it reads them for the last time."""
+    text, size = "400 -> 300 relu -> 3 softmax; cross_entropy", 64
+    params, X, Y = given(size, text)
+    one, other = (choose_stepper(derived(text)[0], size, "float64", optimizer, "numpy", params) for _ in range(2))
+    assert "np_may_share_memory(X, G)" in one.source
+    rows = min(size, one.gradient.size // 400)
+    for room in (one.gradient[: 400 * rows], one.gradient[-400 * rows :]):
+        there = room.reshape(rows, 400)
+        there[...] = X[:rows]
+        one.step(there, Y[:rows], RATE)
+        other.step(X[:rows].copy(), Y[:rows], RATE)
         np.testing.assert_array_equal(one.flat, other.flat)
 
 
