@@ -13,6 +13,7 @@ from numpy.typing import DTypeLike, NDArray
 # cblas_?gemm(order, transposed A, transposed B, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc) with integers of 64 bits,
 # C <- alpha A B + beta C. See Dongarra et al., A Set of Level 3 Basic Linear Algebra Subprograms (1990).
 NAMES = ("scipy_cblas_{}gemm64_", "cblas_{}gemm64_")
+CORES = ("scipy_openblas_get_corename64_", "openblas_get_corename64_", "openblas_get_corename")
 BY_ROWS, PLAIN, TRANSPOSED = 101, 111, 112
 KINDS: dict[str, tuple[str, Any]] = {"float32": ("s", ctypes.c_float), "float64": ("d", ctypes.c_double)}
 
@@ -84,22 +85,39 @@ def can_descend(dtype: DTypeLike) -> bool:
 
 
 @cache
-def _gemm(dtype: str) -> Any:
-    """BLAS's product of matrices, from the library that NumPy itself calls, so that both share its threads; None where
-    it is not found under a name that tells the size of its integers.
+def kernel() -> str:
+    """What OpenBLAS calls the processor that its functions, as they are called here, were written for: `Haswell` with
+    AVX2, `SkylakeX` with AVX-512; "" for another BLAS.
     """
+    found = _function(*CORES)
+    if found is None:
+        return ""
+    found.restype = ctypes.c_char_p
+    name = found()
+    return name.decode() if name else ""
+
+
+@cache
+def _gemm(dtype: str) -> Any:
+    """BLAS's product of matrices; None where it is not found under a name that tells the size of its integers."""
+    if dtype not in KINDS:
+        return None
+    found = _function(*(name.format(KINDS[dtype][0]) for name in NAMES))
+    if found is not None:
+        found.restype = None
+    return found
+
+
+def _function(*names: str) -> Any:
+    """The first of these that the library has which NumPy itself calls, so that both share its threads; or None."""
     core = sys.modules.get("numpy._core._multiarray_umath") or sys.modules["numpy.core._multiarray_umath"]
-    if dtype not in KINDS or not core.__file__:
+    if not core.__file__:
         return None
     try:
         library = ctypes.CDLL(core.__file__)
     except OSError:
         return None
-    names = (name.format(KINDS[dtype][0]) for name in NAMES)
-    found = next((getattr(library, name) for name in names if hasattr(library, name)), None)
-    if found is not None:
-        found.restype = None
-    return found
+    return next((getattr(library, name) for name in names if hasattr(library, name)), None)
 
 
 def _placed(factor: NDArray, dtype: np.dtype) -> tuple[NDArray, int, int]:

@@ -47,7 +47,7 @@ NUMPY |= {
     "logical_not", "matmul", "may_share_memory", "multiply", "negative", "not_equal", "ones", "power", "square",
     "subtract",
 }  # fmt: skip
-METHODS |= {"dot", "left", "moves", "right", "reduce", "reshape", "take"}
+METHODS |= {"argmax", "argmin", "dot", "left", "moves", "right", "reduce", "reshape", "take"}
 IMPORTS = ("import numpy as np", "from scipy.special import erf")
 
 

@@ -1,5 +1,8 @@
 """Products that BLAS adds to what is there: beside NumPy's, however the arrays lie; and steps that use them."""
 
+import os
+import subprocess
+import sys
 import weakref
 
 import numpy as np
@@ -48,6 +51,15 @@ def other_order_of_bytes(array):
 
 def single(array):
     return array.astype(np.float32)
+
+
+def test_the_kernel_is_the_one_that_openblas_has_taken():
+    environment = {**os.environ, "OPENBLAS_CORETYPE": "Nehalem"}
+    code = "from codegen.passes.processor import this_processor; print(this_processor().kernel)"
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, check=True, text=True)
+    if not blas.kernel():
+        pytest.skip("NumPy's BLAS is not OpenBLAS, or does not say what it was compiled for")
+    assert run.stdout.strip() == "Nehalem"
 
 
 MAKES = (

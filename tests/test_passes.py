@@ -16,6 +16,7 @@ from codegen.numpy_stepper import NumpyStepper
 from codegen.passes import ALL, PASSES, without
 from codegen.passes.equations import degree, folded_step
 from codegen.passes.planning import plan
+from codegen.passes.processor import Processor
 from codegen.safety import check_source
 from codegen.steppers import Request
 from codegen.workspace import Workspace
@@ -25,6 +26,7 @@ from symbolic.network import Network
 from symbolic.programs import Program
 from symbolic.tensors import Equation, Tensor, index, over, size
 
+pytestmark = pytest.mark.usefixtures("every_pass")
 ROOT = Path(__file__).parent.parent
 # Each pass has something to do in one of them.
 NETWORKS = (
@@ -162,6 +164,66 @@ def test_a_thousand_stays_finite(text, dtype):
     with np.errstate(over="raise", divide="raise", invalid="raise"):
         value, gradients = made.loss_and_gradients(params, X, Y)
     assert np.isfinite(value) and all(np.isfinite(gradient).all() for gradient in gradients.values())
+
+
+BY_EXP = "3 -> 40 tanh -> 40 sigmoid -> 30 tanh -> 2 softmax; cross_entropy"
+DERIVATIONS[BY_EXP] = derivation_of(BY_EXP)
+FUNCTIONS[BY_EXP] = lambdify(DERIVATIONS[BY_EXP])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e-6, 0.01, 0.3, 1, 7, 30, 100, 400, 1e4, 1e30])
+def test_exponentials_at_every_scale(scale, dtype):
+    """Where tanh is nearly linear, about the bounds, and where exp overflows: right in the scale of each array."""
+    params, X, Y = arrays(DERIVATIONS[BY_EXP], 6, dtype)
+    for key in params:
+        params[key] *= 0 if key.startswith("b") else 0.2
+    params["W1"] *= np.dtype(dtype).type(scale)
+    loss, expected = FUNCTIONS[BY_EXP].loss_and_gradients(params, X, Y)
+    made = Workspace(DERIVATIONS[BY_EXP], 6, dtype)
+    assert made.source.count("if ") > 3
+    with np.errstate(over="raise", divide="raise", invalid="raise"):
+        value, found = made.loss_and_gradients(params, X, Y)
+        stepper_agrees(BY_EXP, ALL, params, X, Y, dtype)
+    same(value, loss, dtype)
+    for key, gradient in expected.items():
+        assert np.abs(found[key] - gradient).max() <= TOLERANCE[dtype] * np.abs(gradient).max()
+
+
+@pytest.mark.parametrize(("dtype", "room"), [("float32", 1e-5), ("float64", 1e-12)])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid"])
+def test_what_is_computed_by_exp_is_right_on_both_sides_of_its_bounds(name, dtype, room):
+    """In the scale of the largest entry, and without overflow."""
+    text = f"1 -> 64 {name} -> 1; half_squared_error"
+    DERIVATIONS.setdefault(text, derivation_of(text))
+    made = Workspace(DERIVATIONS[text], 2, dtype)
+    assert "    else:" in made.source
+    weights = np.linspace(-1, 1, 64)[:, None].astype(dtype)
+    params = {"W1": weights, "b1": np.zeros(64, dtype), "W2": np.ones((1, 64), dtype), "b2": np.zeros(1, dtype)}
+    Y = np.full((2, 1), -1, dtype)
+    for far in (1e-20, 1e-5, 0.015, 0.016, 0.12, 0.13, 1, 39, 41, 46, 79, 81, 95, 349, 351, 357, 699, 701, 715, 1e5):
+        X = np.array([[far], [far / 3]], dtype)
+        with np.errstate(over="raise"):
+            _, found = made.loss_and_gradients(params, X, Y)
+        z = X.astype(float) @ weights.T.astype(float)
+        a = np.tanh(z) if name == "tanh" else np.tanh(z / 2) / 2 + 0.5
+        expected = ((a.sum(axis=1, keepdims=True) + 1) / 2).T @ a
+        assert np.abs(found["W2"] - expected).max() <= room * np.abs(expected).max()
+
+
+def test_tanh_is_computed_by_exp_where_processors_are_faster_so(monkeypatch):
+    monkeypatch.undo()
+    derivation = derivation_of("64 -> 64 tanh -> 64 sigmoid -> 2 softmax; cross_entropy")
+    small = derivation_of("2 -> 2 tanh -> 2 sigmoid -> 2 softmax; cross_entropy")
+
+    def ways(one, kernel, tanh):
+        monkeypatch.setattr("codegen.passes.planning.this_processor", lambda: Processor(kernel, tanh))
+        return Workspace(one, 64, "float64").source.count("    else:")
+
+    assert ways(derivation, "Haswell", "X86_V3") == ways(derivation, "", "FMA3__AVX2") == 2
+    assert (
+        ways(derivation, "SkylakeX", "X86_V4") == ways(derivation, "", "") == ways(small, "Haswell", "X86_V3") - 1 == 0
+    )
 
 
 LOGITS = "3 -> 3 softmax; cross_entropy"

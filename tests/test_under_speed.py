@@ -33,6 +33,7 @@ from codegen.workspace import Workspace
 from symbolic.errors import ArchitectureError
 
 __all__ = ["folder"]
+pytestmark = pytest.mark.usefixtures("every_pass")
 
 
 # Architectures, targets, passes

@@ -3,12 +3,15 @@
 Measured with NumPy 2.4 and OpenBLAS on one core of a Sapphire Rapids Xeon: a call costs 0.35 us; an entry 0.025 ns a
 byte where both operands lie in order, twice as much where one is broadcast, and each row of a broadcast operand 20 ns
 more. A product of matrices does 100 multiplications and additions a nanosecond in float32, half as many in float64.
-OpenBLAS multiplies small matrices by kernels of their own, of which that for A B^T takes 1.85 times as long as that for
-A B in float32; for larger ones the four cases differ little. A product is 5 % slower where rows do not begin at
-multiples of a cache line. A gradient that is written, and read again by the update, costs 55 ps a byte. Where BLAS
-subtracts a product from the weights itself it is called through ctypes, which takes 0.7 us longer than NumPy's call,
-and 4 us more where the place of a factor is to be found out each time. An outer product stays a product of matrices:
-NumPy's dot takes a third of the time of a multiplication with one operand upright.
+With AVX-512 OpenBLAS multiplies small matrices by functions of their own, of which that for A B^T takes 1.85 times as
+long as that for A B in float32; for larger ones, and on other processors, the four cases differ little. A product is
+5 % slower where rows do not begin at multiples of a cache line. A gradient that is written, and read again by the
+update, costs 55 ps a byte. Where BLAS subtracts a product from the weights itself it is called through ctypes, which
+takes 0.7 us longer than NumPy's call, and 4 us more where the place of a factor is to be found out each time. An outer
+product stays a product of matrices: NumPy's dot takes a third of the time of a multiplication with one operand upright.
+
+NumPy has loops for several sets of instructions. With AVX-512 an entry's tanh takes no longer than its exp; with AVX2,
+where coefficients are gathered one by one, twice as long and more (measured on a Zen 3 EPYC).
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from dataclasses import dataclass
 
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import Listing
+from codegen.passes.processor import Processor
 
 CALL, ROW = 0.35, 0.02
 IN_ORDER, ACROSS, SUMMED = 2.5e-5, 5e-5, 2e-5  # a byte
@@ -26,27 +30,38 @@ UPDATED, FOREIGN_CALL, FOUND_PLACE = 5.5e-5, 0.7, 2.0
 # A byte that is copied to the other order of axes, in a matrix that the nearest cache holds and in a larger one.
 TURNED, TURNED_FAR, NEAREST = 1e-4, 2.5e-4, 2**15
 # How much longer than A B a product takes, by which of its factors is transposed: up to SMALL multiplications in
-# float32 and in float64, and above.
+# float32 and in float64, and above; the second where there are no functions for small products (on Zen 3).
 SMALL = 1e6
-SLOWER = {
+SLOWER_SMALL = {
     (False, False): (0.0, 0.0, 0.0),
     (True, False): (0.03, 0.03, 0.01),
     (False, True): (0.85, 0.45, 0.03),
     (True, True): (0.12, 0.08, 0.05),
 }
+SLOWER = {
+    (False, False): (0.0, 0.0, 0.0),
+    (True, False): (0.0, 0.0, 0.01),
+    (False, True): (0.06, 0.02, 0.02),
+    (True, True): (0.07, 0.01, 0.03),
+}
+# What an entry costs with AVX2, by its bytes.
+TANH, EXP = {4: 2.7e-3, 8: 14e-3}, {4: 1.4e-3, 8: 5.5e-3}
+EXTREMUM = 0.5  # to find the largest entry
 
 
 @dataclass(frozen=True)
 class Costs:
-    """The cost model for one batch size and dtype."""
+    """The cost model for one batch size, dtype and processor."""
 
     batch_size: int
     itemsize: int
+    processor: Processor
 
     def product(self, rows: int, columns: int, inner: int, transposed: tuple[bool, bool]) -> float:
         """A product of two matrices, of which some are transposed."""
         multiplications = rows * columns * inner
-        slower = SLOWER[transposed][2 if multiplications > SMALL else self.itemsize // 4 - 1]
+        table = SLOWER_SMALL if self.processor.has_small_products else SLOWER
+        slower = table[transposed][2 if multiplications > SMALL else self.itemsize // 4 - 1]
         return CALL + (1 + slower) * 2 * multiplications * self.itemsize / MULTIPLICATIONS
 
     def turning(self, entries: int) -> float:
@@ -79,6 +94,16 @@ class Costs:
         factors lies in a caller's memory.
         """
         return FOREIGN_CALL + FOUND_PLACE * is_given
+
+    def by_exp(self, function: str, entries: int) -> bool:
+        """Whether tanh or the logistic function of so many entries is better computed by exp: 4 operations besides, and
+        3 where it takes 3 about tanh as well; with a look at the extreme entry.
+        """
+        if not self.processor.gathers:
+            return False
+        others = {"tanh": (0, 4), "logistic": (3, 3)}[function]
+        before, after = ((n + 1) * CALL + n * IN_ORDER * self.itemsize * entries for n in others)
+        return after + EXTREMUM + EXP[self.itemsize] * entries < before + TANH[self.itemsize] * entries
 
     def estimate(self, graph: Graph, listing: Listing) -> float:
         """Microseconds of one step: a call an instruction, its entries, and the products of matrices."""

@@ -63,6 +63,25 @@ class Graph:
         return [key for key in self.definitions if key in wanted]
 
 
+@dataclass(frozen=True)
+class Either:
+    """Two ways to compute the same of an array u, entry by entry, each a chain of operations.
+
+    usual:     in the tensor `U`, for an array whose largest or smallest entry, as `extreme` says ("max" or "min"), is
+               no less than `least` and no more than `most`.
+    otherwise: in `U`, for any other array.
+    """
+
+    usual: Node
+    otherwise: Node
+    extreme: str
+    least: float
+    most: float
+
+
+U = Node("tensor", (), "u")
+
+
 def joint_name(weights: str, bias: str) -> str:
     """What the matrix of weights and bias is called, or that of their gradients."""
     return f"{weights}_{bias}"

@@ -19,7 +19,7 @@ OVER_ANY = frozenset(
         "arcsinh", "arccosh", "arctanh", "absolute", "sign", "erf",
     }
 )  # fmt: skip
-OVER_FIRST, OVER_LAST = frozenset({"shifted"}), frozenset({"where"})
+OVER_FIRST, OVER_LAST = frozenset({"shifted", "either"}), frozenset({"where"})
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from codegen.passes.fused_update import descents, fused_update
 from codegen.passes.graph import Graph
 from codegen.passes.instructions import listing
 from codegen.passes.plans import OWN, OWN_PREFIXES, Plan
+from codegen.passes.processor import this_processor
 from codegen.passes.table import ALL
 from codegen.passes.vectors import vectors
 from codegen.passes.weights import transposed_weights
@@ -65,7 +66,7 @@ def plan(
     equations, tensors = derivation.equations, dict(derivation.tensors)
     taken = frozenset(tensors) | frozenset(contract.code_names.values()) | {str(symbol) for symbol in numbers}
     itemsize = 4 if dtype == "float32" else 8
-    costs = Costs(batch_size, itemsize)
+    costs = Costs(batch_size, itemsize, this_processor())
     turned = "feature_major" in passes
     orders = feature_major(equations, tensors, count) if turned else {}
     equations, tensors = exchanged(equations, tensors, orders)
@@ -166,9 +167,11 @@ def _check_names(derivation: Derivation, contract: Signature) -> None:
 def _rewrite(
     graph: Graph, gradients: dict[str, str], taken: frozenset[str], costs: Costs, passes: frozenset[str], owns: bool
 ) -> None:
-    """The passes on nodes, in the order in which each finds what it looks for. The first is no choice: there is no
+    """The passes on nodes, in the order in which each finds what it looks for. The helpers are no choice: there is no
     other way to write into an array.
     """
+    if "exponentials" in passes:
+        rewriting.exponentials(graph, costs)
     rewriting.helpers(graph)
     if "comparison" in passes:
         rewriting.comparison(graph)

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from math import inf
+
 from sympy import Integer, Rational
 
 from codegen.arrays import Node
 from codegen.passes.costs import Costs
-from codegen.passes.graph import Graph, is_number, make, number, rewritten, scale_of
+from codegen.passes.graph import Either, Graph, U, is_number, make, number, rewritten, scale_of
 from symbolic.tensors import Equation
 
 HALF, ZERO, ONE = Rational(1, 2).evalf(20), Integer(0), Integer(1)
+
+
+def exponentials(graph: Graph, costs: Costs) -> None:
+    """tanh(u) = 1 - 2/(1 + exp(2 u)) and logistic(u) = 1/(1 + exp(-u)), while exp does not overflow. The error of the
+    first is that of numbers near 1, and no worse than that of its largest entry while that is not small.
+    """
+    one, two = number(ONE), number(Integer(2))
+    twice, turned = make("exp", make("add", U, U)), make("exp", make("negative", U))
+    tanh = make("subtract", one, make("divide", two, make("add", twice, one)))
+    logistic = make("divide", one, make("add", turned, one))
+    single = costs.itemsize == 4
+    forms = {
+        "tanh": Either(tanh, make("tanh", U), "max", *((1 / 8, 40.0) if single else (1 / 64, 350.0))),
+        "logistic": Either(logistic, _logistic(U), "min", -80.0 if single else -700.0, inf),
+    }
+
+    def rule(node: Node) -> Node | None:
+        if not node.shape or not costs.by_exp(node.op, graph.size(node.shape)):
+            return None
+        return Node("either", node.args, forms[node.op], node.shape)
+
+    graph.apply(rule, *forms)
+
+
+def _logistic(u: Node) -> Node:
+    """(1 + tanh(u/2))/2."""
+    return make("multiply", number(HALF), make("add", make("tanh", make("multiply", number(HALF), u)), number(ONE)))
 
 
 def helpers(graph: Graph) -> None:
@@ -21,8 +50,7 @@ def helpers(graph: Graph) -> None:
         if node.op == "negative" and node.args[0].op == "negative":
             return node.args[0].args[0]
         if node.op == "logistic":
-            inner = make("tanh", make("multiply", number(HALF), node.args[0]))
-            return make("multiply", number(HALF), make("add", inner, number(ONE)))
+            return _logistic(node.args[0])
         if node.op == "log1pexp":
             u = node.args[0]
             bare = u.args[0] if u.op == "negative" else u

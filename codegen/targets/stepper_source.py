@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from math import isfinite
 from typing import Any
 
 from sympy import Expr, fraction
@@ -15,6 +16,7 @@ from sympy import Expr, fraction
 from codegen.arrays import Node
 from codegen.passes.buffers import Buffer
 from codegen.passes.costs import constant_pays
+from codegen.passes.graph import Either
 from codegen.passes.instructions import Instruction, Operand
 from codegen.passes.plans import OWN, Plan
 from codegen.targets.expressions import equation_text, expression, size_text
@@ -345,7 +347,9 @@ class _Writer:
         out = self.shown[instruction.result]
         if op == "load":
             name, turned = next((name, turned) for key, name, turned in self.arguments if key == out)
-            return [f"{self._function('copyto')}({out}, {name}{'.T' if turned else ''})"]
+            # Assignment costs less than `copyto`, and least where the view that it goes through is made once.
+            place = self._operand(Operand(out, (("transpose", (1, 0)),) * turned))
+            return [f"{place}[...] = {name}"]
         if op in UFUNCS:
             like = instruction.shape if constant_pays(op) else None
             texts = [self._operand(operand, like) for operand in operands]
@@ -360,19 +364,21 @@ class _Writer:
             axes = instruction.detail[0] if len(instruction.detail) == 1 else instruction.detail
             return [f"{self._function(name)}.reduce({texts[0]}, axis={axes}, out={out})"]
         if op in ("copy", "cast"):
-            return [f"{self._function('copyto')}({out}, {texts[0]})"]
+            return [f"{out}[...] = {texts[0]}"]
         if op == "where":
             mask, yes, no = texts
-            copy = self._function("copyto")
-            return [f"{copy}({out}, {no})"] * (out != no) + [f"{copy}({out}, {yes}, where={mask})"]
+            choice = f"{self._function('copyto')}({out}, {yes}, where={mask})"
+            return [*[f"{out}[...] = {no}"] * (out != no), choice]
         if op == "shifted":
             return self._shifted(out, operands[0], instruction)
+        if op == "either":
+            return self._either(out, operands[0], instruction.detail)
         names = {str(n): str(text) for n, text in enumerate(texts)}
         made = Node(
             op, tuple(Node("tensor", (), str(n), operand.shape) for n, operand in enumerate(operands)),
             instruction.detail, instruction.shape,
         )  # fmt: skip
-        return [f"{self._function('copyto')}({out}, {expression(made, {**self.sizes, **names})})"]
+        return [f"{out}[...] = {expression(made, {**self.sizes, **names})}"]
 
     def _descent(self, instruction: Instruction, known: str) -> list[str]:
         """out -= A B, made ready before the first call; there the rows of an epoch stand for what a call is given.
@@ -403,8 +409,29 @@ class _Writer:
             INDENT + shift,
         ]
         if source != out:
-            lines += ["else:", f"{INDENT}{self._function('copyto')}({out}, {source})"]
+            lines += ["else:", f"{INDENT}{out}[...] = {source}"]
         return lines
+
+    def _either(self, out: str, operand: Operand, either: Either) -> list[str]:
+        """out by one of two chains of operations, whichever the extreme entry of the operand allows."""
+        source, flat = self._operand(operand), self._flat(operand, operand.shape)
+
+        def chain(root: Node) -> list[str]:
+            """Operations one after the other, each of which writes over the one before."""
+            lines = []
+            for node in root.walk():
+                if node.op not in ("tensor", "number"):
+                    of = {"tensor": source, "number": ""}
+                    texts = [of.get(a.op, out) or self._constant(a, None) for a in node.args]
+                    lines.append(INDENT + call(node.op, self._function(node.op), texts, out))
+            return lines
+
+        least, most = f"{either.least:g} <= ", f" <= {either.most:g}" * isfinite(either.most)
+        return [
+            "# the same in two ways: the first takes less time on this processor, the second is for any number and NaN",
+            f"if {least}{flat}[{flat}.arg{either.extreme}()]{most}:", *chain(either.usual),
+            "else:", *chain(either.otherwise),
+        ]  # fmt: skip
 
     def _scalar(self, scalar: Node) -> str:
         """A scalar as an expression over Python's floats."""
