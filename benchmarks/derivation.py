@@ -87,9 +87,7 @@ def network_of(layers: int, activations: list[str]) -> Network:
 
 def write_as_matrices(derivation: Derivation) -> int:
     """The matrix form of every named result, about one example and for all at once; how many there are."""
-    keys = [result.tensor.key for result in derivation.results if result.named]
-    forms = [derivation.matrix_form(key, stacked) for key in keys for stacked in (False, True)]
-    return len(forms)
+    return len(derivation.matrix_forms()) + len(derivation.matrix_forms(stacked=True))
 
 
 def measure(layers: int, activations: list[str], verify: bool) -> Measurement:

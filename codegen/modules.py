@@ -6,13 +6,12 @@ import importlib.util
 import keyword
 import os
 import sys
-import warnings
 from pathlib import Path
 from types import ModuleType
 
 from codegen.source import is_untouched, module_source
 from symbolic.derivation import Derivation
-from symbolic.errors import DeltaformWarning, FileError
+from symbolic.errors import FileError, warn
 from symbolic.files import as_path, check_target, write_atomically
 from symbolic.tensors import IDENTIFIER
 
@@ -55,7 +54,7 @@ def write_module(
             what = "was generated and then edited by hand" if edited else "exists already"
             raise FileError(f"{target} {what}; choose another name, or replace it with force=True (--force)")
         if edited:
-            warnings.warn(f"{target} was edited by hand; the edits are replaced", DeltaformWarning, stacklevel=2)
+            warn(f"{target} was edited by hand; the edits are replaced")
     write_atomically(target, source.encode("ascii"))
     return target
 
@@ -73,7 +72,7 @@ def import_module(path: str | os.PathLike[str]) -> ModuleType:
     if target.suffix != ".py" or not target.is_file():
         raise FileError(f"{target} is no file ending in .py; write one with write_module(derivation, 'network.py')")
     if is_untouched(_read(target)) is False:
-        warnings.warn(f"{target} was edited by hand since it was generated", DeltaformWarning, stacklevel=2)
+        warn(f"{target} was edited by hand since it was generated")
     spec = importlib.util.spec_from_file_location(target.stem, target)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)

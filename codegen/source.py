@@ -14,6 +14,7 @@ from codegen.recording import outline_of
 from codegen.safety import check_source
 from codegen.signature import Signature, signature
 from codegen.targets import TARGETS
+from symbolic.collecting import collection_paused
 from symbolic.depth import NEEDS_DEPTH, is_open
 from symbolic.derivation import Derivation
 from symbolic.errors import NameRefused, UsageError, nearest
@@ -40,10 +41,11 @@ def module_source(derivation: Derivation, *, dtype: str | None = None, target: s
     check_derivation(derivation)
     if target not in TARGETS:
         raise UsageError(f"target {target!r} is not known; {nearest(str(target), TARGETS)}")
-    contract = signature(derivation, dtype)
-    text = TARGETS[target](contract, array_programs(derivation, contract), title_of(derivation))
-    source = f"{text}\n\n{CHECKSUM}{checksum(text)}\n"
-    check_source(source)
+    with collection_paused():
+        contract = signature(derivation, dtype)
+        text = TARGETS[target](contract, array_programs(derivation, contract), title_of(derivation))
+        source = f"{text}\n\n{CHECKSUM}{checksum(text)}\n"
+        check_source(source)
     return source
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,7 +17,7 @@ from codegen.plain_step import textbook_step
 from codegen.samplings import sampling_named
 from codegen.stepped import SteppedWeights
 from codegen.steppers import Stepper
-from symbolic.errors import DeltaformWarning, TrainingError
+from symbolic.errors import TrainingError, warn
 
 AT_A_TIME = 0.05  # seconds of steps between two chances to interrupt
 
@@ -145,12 +144,10 @@ class Run:
         """Warn once, at the line of whoever called `train`."""
         if not self.warned:
             self.warned = True
-            warnings.warn(
+            warn(
                 f"{where}: every gradient is exactly zero, so nothing is learnt; dead units (relu) or start "
                 "values that are all equal or zero do this: try another seed, a smaller learning rate or "
-                "other start values",
-                DeltaformWarning,
-                stacklevel=5,
+                "other start values"
             )
 
     def _check_held_out(self, epoch: Epoch) -> None:

@@ -10,7 +10,6 @@ objective's mean or sum over the examples comes in front of the parameters' grad
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import overload
@@ -27,10 +26,11 @@ from symbolic.calculus import (
     substitute_indices,
     summation,
 )
+from symbolic.collecting import collection_paused
 from symbolic.deltaform import best, cost, rank, reuse_output, tidy_steps
 from symbolic.depth import LAYER, NEEDS_DEPTH, Label
 from symbolic.derivation import Derivation
-from symbolic.errors import DeltaformWarning, DerivationError, ProgramError, UsageError
+from symbolic.errors import DerivationError, ProgramError, UsageError, warn
 from symbolic.expressions import FunctionDerivative, PartialDerivative, TotalDerivative
 from symbolic.induction import AnyDepth, GeneralDerivation
 from symbolic.moulds import Skeleton, is_tensor_name, joined, skeleton, tensor_name
@@ -75,7 +75,8 @@ def derive(source: Program | HasProgram | AnyDepth, wrt: Iterable[str] | None = 
         raise UsageError(
             f"derive takes a Network or a Program, not {type(source).__name__}; for text: derive(Network.parse(...))"
         )
-    program = source if isinstance(source, Program) else source.program()
+    with collection_paused():
+        program = source if isinstance(source, Program) else source.program()
     known = program.tensors
     if isinstance(wrt, str):
         wrt = (wrt,)
@@ -91,8 +92,9 @@ def derive(source: Program | HasProgram | AnyDepth, wrt: Iterable[str] | None = 
     if not wanted:
         there = "the program has no parameters" if wrt is None else "wrt is empty"
         raise DerivationError(f"{there}; name the tensors to differentiate by, as in wrt=['x']")
-    sweep = _Sweep(program, wanted)
-    return Derivation(program, sweep.run(), wanted, tuple(sweep.given.values()))
+    with collection_paused():
+        sweep = _Sweep(program, wanted)
+        return Derivation(program, sweep.run(), wanted, tuple(sweep.given.values()))
 
 
 def _any_depth(source: AnyDepth, wrt: Iterable[str] | None) -> GeneralDerivation:
@@ -446,9 +448,7 @@ class _Sweep:
         )
         whole = TotalDerivative(objective.element, tensor.element)
         if tensor.key not in self.needed:
-            warnings.warn(
-                f"the objective does not depend on {tensor.key}; its gradient is 0", DeltaformWarning, stacklevel=4
-            )
+            warn(f"the objective does not depend on {tensor.key}; its gradient is 0")
             self._put(f"d{tensor.key}", Result(gradient, tensor.indices, (Step(CHAIN, whole, Integer(0)),)))
             return
         if tensor.key == self.top.key:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sympy import Lambda, Symbol
 
+from symbolic.collecting import collection_paused
 from symbolic.errors import DerivationError
 from symbolic.matrices import ArrayOf, MatrixExpression
 from symbolic.moulds import Mould, skeleton, tensor_name
@@ -92,6 +93,15 @@ class Derivation(DerivationPages):
         if source is not None and _names_in(form) <= set(source.pattern.names):
             self._moulds[kind] = Mould((form,), source.pattern.names)
         return form
+
+    def matrix_forms(self, stacked: bool = False) -> dict[str, MatrixExpression]:
+        """The `matrix_form` of every result that has a name of its own: the adjoints and the gradients.
+
+        Raises:
+            NoMatrixForm: matrices cannot say one of them.
+        """
+        with collection_paused():
+            return {key: self.matrix_form(key, stacked) for key in (r.tensor.key for r in self.results if r.named)}
 
     @cached_property
     def _moulds(self) -> dict[Hashable, Mould]:

@@ -7,11 +7,10 @@ said and how formulas are printed is the same in all of them.
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from symbolic.errors import DeltaformWarning, FileError, MissingExtra, UsageError, nearest
+from symbolic.errors import FileError, MissingExtra, UsageError, nearest, warn
 from symbolic.files import as_path
 from symbolic.pages.blocks import PAPER, Medium, Page
 from symbolic.printable import COLUMNS
@@ -59,11 +58,9 @@ def _html(page: Page, katex: bool | None = None) -> str:
             katex = False
         except MissingExtra:
             katex = True
-            warnings.warn(
+            warn(
                 "formulas are set by KaTeX, by a script in the page, since math-core is not installed; for MathML, "
-                "which needs no script: pip install 'deltaform[html]'; to be rid of this warning: --katex, katex=True",
-                DeltaformWarning,
-                stacklevel=5,
+                "which needs no script: pip install 'deltaform[html]'; to be rid of this warning: --katex, katex=True"
             )
     return write_html(page, katex=katex)
 

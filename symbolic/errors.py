@@ -3,7 +3,11 @@
 A message names the thing, what was found, what is required and the way out.
 """
 
+import warnings
 from collections.abc import Iterable
+
+# Code that stands between a warning and whoever is warned.
+_OURS = ("symbolic.", "codegen.", "dataclasses", "contextlib")
 
 
 class DeltaformError(Exception):
@@ -97,3 +101,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, names, n=1)
     hint = f"did you mean {close[0]}? " if close else ""
     return f"{hint}known: {', '.join(names)}"
+
+
+def warn(message: str) -> None:
+    """Give a DeltaformWarning at the line of whoever called us, however many of our own calls lie between."""
+    import inspect  # takes longer to import than all the rest
+
+    frame, level = inspect.currentframe(), 1
+    while frame is not None and frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(_OURS):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, DeltaformWarning, stacklevel=level)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,7 +13,7 @@ from sympy import Add, Expr, Integer, Sum, Symbol, prod
 from symbolic.activations import ACTIVATIONS, Activation
 from symbolic.architecture import read_architecture
 from symbolic.depth import Label
-from symbolic.errors import ArchitectureError, DeltaformWarning, NameRefused, UsageError
+from symbolic.errors import ArchitectureError, NameRefused, UsageError, warn
 from symbolic.layers import EXAMPLE, UNIT, Layer, checked_size, checked_size_name
 from symbolic.losses import LOSSES, Loss, find_loss
 from symbolic.programs import Program
@@ -28,8 +26,6 @@ REDUCTIONS = ("mean", "sum")
 # Above this many parameters the arrays alone need 8 GB in float64, and the gradients as much again.
 MOST_PARAMETERS = 10**9
 _BYTES = 8
-# Modules whose frames a warning skips to reach the caller's line.
-_OURS = ("symbolic.", "dataclasses")
 
 
 @dataclass(frozen=True, init=False)
@@ -276,18 +272,18 @@ def check_facts(activations: Sequence[Activation], numbers: Sequence[Label], los
             "1; use 2 units, or a loss for yes-or-no questions such as binary_cross_entropy"
         )
     if last.sums_to_one and loss.output_distribution == "discouraged":
-        _warn(
+        warn(
             f"{where}: the outputs sum to 1, and this loss learns slowly from such outputs once they "
             f"are wrong and sure; {_way_out(last, loss)}"
         )
     for (first, place), (second, next_place) in pairwise(zip(activations, numbers, strict=True)):
         if first.sums_to_one and second.sums_to_one:
-            _warn(
+            warn(
                 f"layers {place} and {next_place}: {first.name} twice in a row makes the outputs nearly "
                 "equal; keep it in the last layer only"
             )
         elif first.sums_to_one:
-            _warn(
+            warn(
                 f"layer {place}: {first.name} in a hidden layer makes its outputs sum to 1, so one of "
                 "them says nothing; it belongs into the last layer; use relu or tanh here"
             )
@@ -361,11 +357,3 @@ def checked_examples(examples: object) -> str | None:
         raise UsageError(f"examples must be the name of the number of examples, such as 'N', or None, not {examples!r}")
     # N is reserved for every other use because it is the number of examples.
     return name if name == "N" else checked_size_name(name, "examples")
-
-
-def _warn(message: str) -> None:
-    """Warn at the line of whoever made the network, however many of our own calls lie between."""
-    frame, level = inspect.currentframe(), 1
-    while frame is not None and frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(_OURS):
-        frame, level = frame.f_back, level + 1
-    warnings.warn(message, DeltaformWarning, stacklevel=level)

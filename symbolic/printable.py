@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from symbolic.collecting import collection_paused
 from symbolic.errors import MissingExtra, UsageError
 from symbolic.files import check_target, write_atomically
 
@@ -43,7 +44,9 @@ class Printable:
         from symbolic.documents import format_named
 
         chosen = format_named(format)
-        return chosen.write(self.page(chosen.medium, **options), **(settings or {}))
+        with collection_paused():
+            page = self.page(chosen.medium, **options)
+        return chosen.write(page, **(settings or {}))
 
     def write(
         self, path: str | os.PathLike[str], format: str | None = None, force: bool = False, *,

@@ -1,5 +1,6 @@
 """What a deep network costs, counted and never timed; and that nobody can see that equal layers are derived once."""
 
+import gc
 import importlib
 import subprocess
 import sys
@@ -11,15 +12,19 @@ import pytest
 from programs import PROGRAMS
 from sympy import Indexed, IndexedBase, Piecewise, Sum, Symbol, exp, log, tanh
 
+from codegen.source import module_source
 from symbolic import ACTIVATIONS, LOSSES, Network, backpropagation, derive, index, moulds, size
+from symbolic.collecting import collection_paused
 from symbolic.errors import NoMatrixForm
 from symbolic.evaluation import Point
 from symbolic.matrixform import matrix_form
 from symbolic.moulds import Mould, Moulds, element, order_of, skeleton
 from symbolic.precision import NUMBERS, places
+from symbolic.programs import Program
 from symbolic.repetition import Repetition
 from symbolic.rules import Result
 from symbolic.sampling import random_leaves, stand_in_sizes
+from symbolic.tensors import Equation, Tensor, over
 
 ROOT = Path(__file__).parent.parent
 HIDDEN = {
@@ -293,6 +298,65 @@ def modules_after(statement):
         capture_output=True, text=True, cwd=ROOT, check=True,
     )  # fmt: skip
     return set(done.stdout.split())
+
+
+def collections_while(call):
+    """How often Python looks for reference cycles."""
+    begun = []
+
+    def counted(phase, info):
+        begun.append(phase)
+
+    gc.callbacks.append(counted)
+    try:
+        call()
+    finally:
+        gc.callbacks.remove(counted)
+    return begun.count("start")
+
+
+def test_nobody_looks_for_cycles_while_expressions_are_made():
+    """Python would look through all that is there, again and again: a third of the time of a derivation."""
+    made = deep("5 tanh", 60)
+    collections = {
+        "derive": collections_while(lambda: deep("5 tanh", 60)),
+        "matrix forms": collections_while(made.matrix_forms),
+        "latex": collections_while(made.latex),
+        "module": collections_while(lambda: module_source(made)),
+    }
+    # One wherever it goes on, for what has come up in between.
+    assert all(count <= 4 for count in collections.values()), collections
+    assert gc.isenabled()
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_whether_cycles_are_looked_for_is_as_before(enabled):
+    try:
+        (gc.enable if enabled else gc.disable)()
+        with collection_paused():
+            assert not gc.isenabled()
+            with collection_paused():
+                pass
+            assert not gc.isenabled()
+        assert gc.isenabled() is enabled
+        with pytest.raises(ValueError), collection_paused():
+            raise ValueError
+        assert gc.isenabled() is enabled
+    finally:
+        gc.enable()
+
+
+def test_all_matrix_forms_at_once_are_those_of_each():
+    made = deep("5 tanh", 3)
+    named = [result.tensor.key for result in made.results if result.named]
+    for stacked in (False, True):
+        forms = made.matrix_forms(stacked)
+        assert list(forms) == named and forms == {key: made.matrix_form(key, stacked) for key in named}
+    i, j, k, n = index("i"), index("j"), index("k"), size("n")
+    cube, cost = Tensor("w", "parameter", None, (n, n, n), (i, j, k)), Tensor("J", "cost")
+    total = Sum(cube[i, j, k] ** 2, *(over(letter, n) for letter in (i, j, k)))
+    with pytest.raises(NoMatrixForm):
+        derive(Program((cube,), (Equation(cost, (), total),))).matrix_forms()
 
 
 def test_deriving_does_not_import_what_writes_pages_or_verifies():

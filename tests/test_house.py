@@ -10,7 +10,7 @@ SYMBOLIC = sorted((ROOT / "symbolic").rglob("*.py"))
 CODEGEN = sorted((ROOT / "codegen").rglob("*.py"))
 STANDARD = {
     "__future__", "abc", "argparse", "ast", "collections", "contextlib", "ctypes", "csv", "dataclasses", "difflib",
-    "bisect", "functools", "hashlib",
+    "bisect", "functools", "gc", "hashlib",
     "importlib", "io", "itertools", "json", "keyword", "math", "operator", "os", "pathlib", "random", "re", "shutil",
     "signal", "string", "subprocess", "sys", "tempfile", "textwrap", "threading", "time", "tomllib", "types", "typing",
     "unicodedata", "warnings", "webbrowser", "base64", "html", "xml",
