@@ -335,6 +335,7 @@ def test_text_of_a_network():
     lines = [line.strip() for line in source.splitlines()]
     for equation, statement in (
         ("# z2[j, p] = b2[j] + sum_s(W2[s, j]*a1[s, p])", "W2_b2_T.dot(a1_1, z2)"),
+        ("# a2[j, p] = exp(z2[j, p])/sum_k(exp(z2[k, p]))", "np_divide(exp_z2, product_z2, a2)"),
         ("# delta2[j, p] = step*(a2[j, p] - y[j, p])", "np_subtract(a2, y, delta2)"),
         ("# db2[j] = sum_p(delta2[j, p])", "a1_1.dot(delta2_T, dW2_db2)"),
     ):
@@ -342,6 +343,16 @@ def test_text_of_a_network():
     assert (
         lines[-3:] == ["return idle", "", "return train_step, train_epoch"] and "step[()] = learning_rate / N" in lines
     )
+
+
+def test_sums_are_made_as_a_matrix_for_few_classes_and_examples():
+    def source(classes, count):
+        network = f"8 -> {classes} softmax; cross_entropy"
+        return NumpyStepper(Request(derivation_of(network), count, np.dtype("f4"))).source
+
+    assert "ones_10_10.dot(exp_z1, product_z1)" in source(10, 32)
+    assert all("ones_10.dot(exp_z1, product_z1)" in source(10, count) for count in (256, 4096))
+    assert "ones_200.dot(exp_z1, product_z1)" in source(200, 8)
 
 
 def test_same_bytes_under_every_hash_seed():

@@ -47,6 +47,8 @@ SLOWER = {
 # What an entry costs with AVX2, by its bytes.
 TANH, EXP = {4: 2.7e-3, 8: 14e-3}, {4: 1.4e-3, 8: 5.5e-3}
 EXTREMUM = 0.5  # to find the largest entry
+# How much longer than a call one is that broadcasts, and how many times longer multiplications take with few rows.
+BROADCAST, FEW_ROWS = 0.5, 4
 
 
 @dataclass(frozen=True)
@@ -94,6 +96,13 @@ class Costs:
         factors lies in a caller's memory.
         """
         return FOREIGN_CALL + FOUND_PLACE * is_given
+
+    def equal_shapes(self, rows: int, columns: int) -> bool:
+        """Whether sums over rows are better made as a whole matrix: a longer product of few rows, for an operation of
+        which no operand is broadcast.
+        """
+        longer = FEW_ROWS * 2 * rows * (rows - 1) * columns * self.itemsize / MULTIPLICATIONS
+        return longer < BROADCAST + ROW / 2 * rows
 
     def by_exp(self, function: str, entries: int) -> bool:
         """Whether tanh or the logistic function of so many entries is better computed by exp: 4 operations besides, and

@@ -187,6 +187,8 @@ def _rewrite(
         rewriting.turned_factor(graph, costs)
     if "sums_by_ones" in passes:
         rewriting.sums_by_ones(graph)
+    if "equal_shapes" in passes:
+        rewriting.equal_shapes(graph, costs)
 
 
 def _first(graph: Graph) -> dict[str, Equation]:

@@ -8,7 +8,8 @@ from sympy import Integer, Rational
 
 from codegen.arrays import Node
 from codegen.passes.costs import Costs
-from codegen.passes.graph import Either, Graph, U, is_number, make, number, rewritten, scale_of
+from codegen.passes.graph import Either, Graph, U, is_number, make, number, rewritten, scale_of, with_args
+from codegen.passes.instructions import OVER_ANY
 from symbolic.tensors import Equation
 
 HALF, ZERO, ONE = Rational(1, 2).evalf(20), Integer(0), Integer(1)
@@ -206,6 +207,34 @@ def sums_by_ones(graph: Graph) -> None:
         return make("matmul", *((ones, inner) if axis == 0 else (inner, ones)), shape=node.shape)
 
     graph.apply(rule, "sum")
+
+
+def equal_shapes(graph: Graph, costs: Costs) -> None:
+    """1 (1^T u) is a matrix of which every row has the sums over the first axis of u: a product by a square of ones,
+    where it costs less than to go through one row again and again beside a matrix.
+    """
+    wide: dict[Node, Node] = {}
+    for node in (node for key in graph.needed() for node in graph.definitions[key].below):
+        for sums in node.args if node.op in OVER_ANY and len(node.shape) == 2 else ():
+            if sums.op != "matmul" or sums.args[0].op != "ones" or sums.args[1].shape != node.shape:
+                continue
+            units, examples = node.shape
+            if costs.equal_shapes(graph.size((units,)), graph.size((examples,))):
+                square = Node("ones", (), None, (units, units))
+                wide[sums] = make("matmul", square, sums.args[1], shape=node.shape)
+
+    def row(node: Node) -> Node | None:
+        return Node("pick", (wide[node],), (0, None), node.shape) if node in wide else None
+
+    rows = {Node("pick", (matrix,), (0, None), matrix.shape[1:]): matrix for matrix in wide.values()}
+
+    def beside(node: Node) -> Node | None:
+        if not any(node.shape == rows[argument].shape for argument in node.args if argument in rows):
+            return None
+        return with_args(node, [rows.get(argument, argument) for argument in node.args])
+
+    graph.apply(row, "matmul")
+    graph.apply(beside, *OVER_ANY)
 
 
 def turned_factor(graph: Graph, costs: Costs) -> None:

@@ -25,6 +25,7 @@ _ENTRIES = (
     Pass("common_subexpressions", "what is used in several places is computed once"),
     Pass("totals", "the sum of all entries of u v is the dot product of two vectors, rounded in the size of its terms"),
     Pass("sums_by_ones", "a sum over one axis is a product with a vector of ones"),
+    Pass("equal_shapes", "sums that stand beside each row of a matrix are made as a matrix of equal rows, by ones"),
     Pass("folded_bias", "W a + b = [W b] [a; 1], and the gradients of W and b are one product too"),
     Pass("turned_factor", "a factor is copied to the order of axes that its product is faster with"),
     Pass("fused_update", "W - A B is one product of BLAS that writes into W, where the gradient A B is not asked for"),

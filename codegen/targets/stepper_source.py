@@ -326,8 +326,9 @@ class _Writer:
 
     def _constant(self, node: Node, array_like: Sequence[Expr] | None) -> str:
         if node.op == "ones":
-            size = self._factor(node.shape[0])
-            return self._once(("ones", size), self._ones_name(size), f"np.ones({size}, dtype)")
+            size = " * ".join(self._factor(n) for n in node.shape)
+            shape = size if len(node.shape) == 1 else self._shape(node.shape)
+            return self._once(("ones", shape), self._ones_name(size), f"np.ones({shape}, dtype)")
         text = expression(node, self.sizes)
         if "constant_operand" not in self.plan.passes:
             return text
