@@ -34,7 +34,8 @@ class NumpyStepper(WeightsOwner):
 
     source:     the text of the generated module.
     gradient:   times the learning rate, of the last step; without those that go into the weights at once.
-    train_step: its function for batches of the size that the stepper is for, (X, Y, rate) -> loss; checks nothing.
+    train_step: its function for batches of the size that the stepper is for, (X, Y, rate) -> loss; checks nothing,
+                and takes whatever can be assigned to an array.
     """
 
     name = "numpy"

@@ -4,10 +4,10 @@ A message names the thing, what was found, what is required and the way out.
 """
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-# Code that stands between a warning and whoever is warned.
-_OURS = ("symbolic.", "codegen.", "dataclasses", "contextlib")
+# Packages whose code may stand between a warning and whoever is warned.
+_OURS = frozenset({"symbolic", "codegen", "dataclasses", "contextlib"})
 
 
 class DeltaformError(Exception):
@@ -108,6 +108,11 @@ def warn(message: str) -> None:
     import inspect  # takes longer to import than all the rest
 
     frame, level = inspect.currentframe(), 1
-    while frame is not None and frame.f_back is not None and str(frame.f_globals.get("__name__", "")).startswith(_OURS):
+    while frame is not None and frame.f_back is not None and _package(frame.f_globals) in _OURS:
         frame, level = frame.f_back, level + 1
     warnings.warn(message, DeltaformWarning, stacklevel=level)
+
+
+def _package(names: Mapping[str, object]) -> str:
+    """The outermost package of a module, by what is global in it."""
+    return str(names.get("__name__", "")).partition(".")[0]

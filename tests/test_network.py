@@ -1,7 +1,9 @@
 """Networks: what they become, and what is refused. Numbers in test ids are rows of the list of bad inputs."""
 
 import math
+import sys
 import warnings
+from types import FunctionType
 
 import pytest
 from hypothesis import given, settings
@@ -25,6 +27,7 @@ from sympy import (
 )
 
 from symbolic.activations import ACTIVATIONS, Activation, Z, find_activation, k, n, z
+from symbolic.backpropagation import derive
 from symbolic.errors import (
     ArchitectureError,
     ArchitectureSyntaxError,
@@ -567,3 +570,21 @@ def test_names_of_the_table_are_found_as_they_are() -> None:
         assert find_activation(name) is activation
         assert find_activation(activation) is activation
         assert activation.name == name
+
+
+@pytest.mark.parametrize("name", ["contextlib2", "symbolic_stuff.nets", "mine", None])
+def test_a_warning_is_at_the_line_of_whoever_made_the_network(name):
+    """Also where that is a module with a name like that of one of ours."""
+    code = "from symbolic import Network\nNetwork.parse('3 -> 4 softmax -> 2 softmax; cross_entropy')"
+    with pytest.warns(DeltaformWarning) as caught:
+        FunctionType(compile(code, "theirs.py", "exec"), {} if name is None else {"__name__": name})()
+    assert {(warning.filename, warning.lineno) for warning in caught} == {("theirs.py", 2)}
+
+
+def test_a_warning_of_a_derivation_or_a_page_is_at_the_line_of_whoever_asked(monkeypatch):
+    made = derive(Network.parse("3 -> 2 tanh; squared_error"))
+    monkeypatch.setitem(sys.modules, "math_core", None)
+    for ask in (lambda: made.html(), lambda: made.render("html")):
+        with pytest.warns(DeltaformWarning) as caught:
+            ask()
+        assert [warning.filename for warning in caught] == [__file__]

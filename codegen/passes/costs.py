@@ -47,6 +47,8 @@ SLOWER = {
 # What an entry costs with AVX2, by its bytes.
 TANH, EXP = {4: 2.7e-3, 8: 14e-3}, {4: 1.4e-3, 8: 5.5e-3}
 EXTREMUM = 0.5  # to find the largest entry
+NEAR = 8e-4  # an entry, to find those near 0
+WORTH = 0.9  # of the time, at most, for a way that is harder to read
 # How much longer than a call one is that broadcasts, and how many times longer multiplications take with few rows.
 BROADCAST, FEW_ROWS = 0.5, 4
 
@@ -106,13 +108,15 @@ class Costs:
 
     def by_exp(self, function: str, entries: int) -> bool:
         """Whether tanh or the logistic function of so many entries is better computed by exp: 4 operations besides, and
-        3 where it takes 3 about tanh as well; with a look at the extreme entry.
+        7 calls for the entries near 0; or 3, where it takes 3 about tanh as well. With a look at the extreme entry.
         """
         if not self.processor.gathers:
             return False
-        others = {"tanh": (0, 4), "logistic": (3, 3)}[function]
-        before, after = ((n + 1) * CALL + n * IN_ORDER * self.itemsize * entries for n in others)
-        return after + EXTREMUM + EXP[self.itemsize] * entries < before + TANH[self.itemsize] * entries
+        before, after, near = {"tanh": (0, 4, 7), "logistic": (3, 3, 0)}[function]
+        passing = IN_ORDER * self.itemsize * entries
+        by_tanh = (before + 1) * CALL + before * passing + TANH[self.itemsize] * entries
+        by_exp = (after + 1) * CALL + after * passing + EXP[self.itemsize] * entries + EXTREMUM
+        return by_exp + near * CALL + NEAR * (near > 0) * entries < WORTH * by_tanh
 
     def estimate(self, graph: Graph, listing: Listing) -> float:
         """Microseconds of one step: a call an instruction, its entries, and the products of matrices."""

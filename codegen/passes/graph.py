@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from operator import is_
 
 from sympy import Expr, Integer, Number
@@ -68,15 +69,16 @@ class Either:
     """Two ways to compute the same of an array u, entry by entry, each a chain of operations.
 
     usual:     in the tensor `U`, for an array whose largest or smallest entry, as `extreme` says ("max" or "min"), is
-               no less than `least` and no more than `most`.
-    otherwise: in `U`, for any other array.
+               no less than `least` and no more than `most`; in it, for entries of at least `near` in size.
+    otherwise: in `U`, for any other array or entry.
     """
 
     usual: Node
     otherwise: Node
     extreme: str
-    least: float
-    most: float
+    least: float = -inf
+    most: float = inf
+    near: float = 0.0
 
 
 U = Node("tensor", (), "u")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from sympy import Integer, Rational
 
 from codegen.arrays import Node
@@ -16,17 +14,17 @@ HALF, ZERO, ONE = Rational(1, 2).evalf(20), Integer(0), Integer(1)
 
 
 def exponentials(graph: Graph, costs: Costs) -> None:
-    """tanh(u) = 1 - 2/(1 + exp(2 u)) and logistic(u) = 1/(1 + exp(-u)), while exp does not overflow. The error of the
-    first is that of numbers near 1, and no worse than that of its largest entry while that is not small.
+    """tanh(u) = 1 - 2/(1 + exp(u)^2) and logistic(u) = 1/(1 + exp(-u)), while exp does not overflow; it may underflow,
+    which NumPy tells nobody who has not asked for it. The error of the first is that of numbers near 1, so that
+    entries near 0 are left to tanh.
     """
-    one, two = number(ONE), number(Integer(2))
-    twice, turned = make("exp", make("add", U, U)), make("exp", make("negative", U))
-    tanh = make("subtract", one, make("divide", two, make("add", twice, one)))
+    one, two, single = number(ONE), number(Integer(2)), costs.itemsize == 4
+    squared, turned = make("square", make("exp", U)), make("exp", make("negative", U))
+    tanh = make("subtract", one, make("divide", two, make("add", squared, one)))
     logistic = make("divide", one, make("add", turned, one))
-    single = costs.itemsize == 4
     forms = {
-        "tanh": Either(tanh, make("tanh", U), "max", *((1 / 8, 40.0) if single else (1 / 64, 350.0))),
-        "logistic": Either(logistic, _logistic(U), "min", -80.0 if single else -700.0, inf),
+        "tanh": Either(tanh, make("tanh", U), "max", most=40 if single else 350, near=2**-5 if single else 2**-10),
+        "logistic": Either(logistic, _logistic(U), "min", least=-80 if single else -700),
     }
 
     def rule(node: Node) -> Node | None:

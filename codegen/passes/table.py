@@ -19,7 +19,7 @@ _ENTRIES = (
     Pass("feature_major", "arrays are (units, examples): the equations with their axes exchanged say the same"),
     Pass("weight_layout", "a matrix lies in memory by rows or by columns, whichever its products are faster with"),
     Pass("folded_step", "backpropagation is linear in the adjoints, so the step is a factor of the first of them"),
-    Pass("exponentials", "tanh and the logistic function by exp, where that is faster and their operands not extreme"),
+    Pass("exponentials", "tanh and logistic by exp where NumPy is faster with it, but for entries near 0 or too large"),
     Pass("comparison", "max(z, c) > c exactly where z > c, so that z need not be kept for the way back"),
     Pass("arithmetic_choice", "a choice between multiples of one array is a maximum or a product, without branches"),
     Pass("common_subexpressions", "what is used in several places is computed once"),

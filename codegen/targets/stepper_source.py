@@ -11,12 +11,12 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
-from sympy import Expr, fraction
+from sympy import Expr, Float, fraction
 
 from codegen.arrays import Node
 from codegen.passes.buffers import Buffer
 from codegen.passes.costs import constant_pays
-from codegen.passes.graph import Either
+from codegen.passes.graph import Either, number
 from codegen.passes.instructions import Instruction, Operand
 from codegen.passes.plans import OWN, Plan
 from codegen.targets.expressions import equation_text, expression, size_text
@@ -62,6 +62,8 @@ class _Writer:
         self.setup: list[str] = []
         # What says in the text whether any parameter has moved so far.
         self.moves = self._name("moves") if plan.descents else ""
+        # What has the entries that are not computed as the others of their array are.
+        self.near = self._name("near") if any(i.op == "either" for i in plan.listing.instructions) else ""
         self.rows: dict[str, str] = {}
         loaded = {i.result for i in plan.listing.instructions if i.op == "load"}
         # What is loaded lies in memory that is called by its key, so that the argument needs another name.
@@ -417,7 +419,7 @@ class _Writer:
         """out by one of two chains of operations, whichever the extreme entry of the operand allows."""
         source, flat = self._operand(operand), self._flat(operand, operand.shape)
 
-        def chain(root: Node) -> list[str]:
+        def chain(root: Node, source: str, out: str) -> list[str]:
             """Operations one after the other, each of which writes over the one before."""
             lines = []
             for node in root.walk():
@@ -427,11 +429,28 @@ class _Writer:
                     lines.append(INDENT + call(node.op, self._function(node.op), texts, out))
             return lines
 
-        least, most = f"{either.least:g} <= ", f" <= {either.most:g}" * isfinite(either.most)
+        usual = chain(either.usual, source, out)
+        if either.near:
+            shape = self._shape(operand.shape)
+            small, other = (self._once((one, shape), one, f"empty({shape}, bool)") for one in ("small", "other"))
+            within = (("less", either.near, small), ("greater", -either.near, other))
+            usual = [
+                *(
+                    INDENT + call(op, self._function(op), [source, self._constant(number(Float(bound)), None)], mask)
+                    for op, bound, mask in within
+                ),
+                INDENT + call("logical_and", self._function("logical_and"), [small, other], small),
+                f"{INDENT}{self.near} = {source}[{small}]",
+                *usual,
+                *chain(either.otherwise, self.near, self.near),
+                f"{INDENT}{out}[{small}] = {self.near}",
+            ]
+        least = f"{either.least:g} <= " * isfinite(either.least)
+        most = f" <= {either.most:g}" * isfinite(either.most)
         return [
             "# the same in two ways: the first takes less time on this processor, the second is for any number and NaN",
-            f"if {least}{flat}[{flat}.arg{either.extreme}()]{most}:", *chain(either.usual),
-            "else:", *chain(either.otherwise),
+            f"if {least}{flat}[{flat}.arg{either.extreme}()]{most}:", *usual,
+            "else:", *chain(either.otherwise, source, out),
         ]  # fmt: skip
 
     def _scalar(self, scalar: Node) -> str:
