@@ -18,7 +18,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from codegen.passes.graph import Graph
+from codegen.arrays import Node
+from codegen.passes.graph import Either, Graph
 from codegen.passes.instructions import Listing
 from codegen.passes.processor import Processor
 
@@ -47,7 +48,7 @@ SLOWER = {
 # What an entry costs with AVX2, by its bytes.
 TANH, EXP = {4: 2.7e-3, 8: 14e-3}, {4: 1.4e-3, 8: 5.5e-3}
 EXTREMUM = 0.5  # to find the largest entry
-NEAR = 8e-4  # an entry, to find those near 0
+NEAR, NEAR_CALLS = 8e-4, 7  # an entry, and calls, to find those near 0 and to compute them apart
 WORTH = 0.9  # of the time, at most, for a way that is harder to read
 # How much longer than a call one is that broadcasts, and how many times longer multiplications take with few rows.
 BROADCAST, FEW_ROWS = 0.5, 4
@@ -106,17 +107,21 @@ class Costs:
         longer = FEW_ROWS * 2 * rows * (rows - 1) * columns * self.itemsize / MULTIPLICATIONS
         return longer < BROADCAST + ROW / 2 * rows
 
-    def by_exp(self, function: str, entries: int) -> bool:
-        """Whether tanh or the logistic function of so many entries is better computed by exp: 4 operations besides, and
-        7 calls for the entries near 0; or 3, where it takes 3 about tanh as well. With a look at the extreme entry.
+    def takes_usual(self, either: Either, entries: int) -> bool:
+        """Whether the usual way to compute so many entries gains enough, with a look at the extreme one and what it
+        costs to find those near 0. Only what NumPy's tanh costs differs so much between processors.
         """
         if not self.processor.gathers:
             return False
-        before, after, near = {"tanh": (0, 4, 7), "logistic": (3, 3, 0)}[function]
-        passing = IN_ORDER * self.itemsize * entries
-        by_tanh = (before + 1) * CALL + before * passing + TANH[self.itemsize] * entries
-        by_exp = (after + 1) * CALL + after * passing + EXP[self.itemsize] * entries + EXTREMUM
-        return by_exp + near * CALL + NEAR * (near > 0) * entries < WORTH * by_tanh
+        finding = EXTREMUM + (NEAR_CALLS * CALL + NEAR * entries) * bool(either.near)
+        return self._chain(either.usual, entries) + finding < WORTH * self._chain(either.otherwise, entries)
+
+    def _chain(self, root: Node, entries: int) -> float:
+        """Operations one after the other on arrays of so many entries, with AVX2."""
+        dear = {"tanh": TANH, "exp": EXP}
+        operations = [node.op for node in root.walk() if node.op not in ("tensor", "number")]
+        each = [dear[op][self.itemsize] if op in dear else IN_ORDER * self.itemsize for op in operations]
+        return CALL * len(operations) + sum(each) * entries
 
     def estimate(self, graph: Graph, listing: Listing) -> float:
         """Microseconds of one step: a call an instruction, its entries, and the products of matrices."""

@@ -28,9 +28,10 @@ def exponentials(graph: Graph, costs: Costs) -> None:
     }
 
     def rule(node: Node) -> Node | None:
-        if not node.shape or not costs.by_exp(node.op, graph.size(node.shape)):
+        either = forms[node.op]
+        if not node.shape or not costs.takes_usual(either, graph.size(node.shape)):
             return None
-        return Node("either", node.args, forms[node.op], node.shape)
+        return Node("either", node.args, either, node.shape)
 
     graph.apply(rule, *forms)
 
